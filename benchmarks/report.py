@@ -1,0 +1,87 @@
+"""From raw repeats to rows: medians, spread, ratios, the quality verdict, the printed table."""
+
+from __future__ import annotations
+
+from statistics import median, quantiles
+from typing import Any
+
+OURS = "fastnn"
+
+
+def summarise(row: dict[str, Any], repeats_s: list[float], steps: int) -> None:
+    """Adds microseconds a step: median, quartile distance, best, and every repeat."""
+    each = [1e6 * s / steps for s in repeats_s]
+    low, _, high = quantiles(each, n=4, method="inclusive") if len(each) > 1 else (each[0],) * 3
+    row |= {"median_us": median(each), "iqr_us": high - low, "best_us": min(each), "repeats_us": each}
+
+
+def judge(rows: list[dict[str, Any]], tolerance: float) -> None:
+    """Marks each row of one workload and thread count: same training as the others, or void.
+
+    The reference is the median final loss of the rows that claim to be the same training. A row that declares a
+    deviation (another optimizer, say) is never void, but the table marks it with a star.
+    """
+    losses = [r["final_loss"] for r in rows if "final_loss" in r and not r["deviation"]]
+    for row in rows:
+        if "final_loss" not in row:
+            continue
+        row["reference_loss"] = reference = median(losses) if losses else None
+        if row["deviation"]:
+            row["verdict"] = f"not the same training: {row['deviation']}"
+        elif not row["final_loss"] < row["start_loss"]:  # also catches NaN
+            row["verdict"] = "void: the loss did not fall"
+        elif len(losses) < 2:
+            row["verdict"] = "unchecked: nobody to compare with"
+        elif abs(row["final_loss"] - reference) > tolerance:
+            row["verdict"] = f"void: final loss {row['final_loss']:.4f}, the others {reference:.4f}"
+        else:
+            row["verdict"] = "ok"
+
+
+def compare(rows: list[dict[str, Any]], flops: int, peak_gflops: float | None) -> None:
+    """Adds the ratio to ours (how many times longer a rival takes) and the fraction of the cores' GEMM peak."""
+    ours = next((r["median_us"] for r in rows if r["rival"] == OURS and "median_us" in r), None)
+    for row in rows:
+        if "median_us" not in row:
+            continue
+        if ours is not None:
+            row["ratio_to_ours"] = row["median_us"] / ours
+        if peak_gflops and "models" not in row:
+            row["fraction_of_peak"] = flops / (row["median_us"] * 1e3) / (peak_gflops * row["threads"])
+
+
+def _number(value: float | None, form: str = ".3g", suffix: str = "") -> str:
+    if value is None:
+        return "-"
+    return (f"{value:,.0f}" if form == ".3g" and value >= 100 else f"{value:{form}}") + suffix
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    head = ("workload", "threads", "rival", "us/step", "IQR", "x ours", "first call s", "of peak", "cpu", "loss", "note")
+    lines = [head]
+    for r in rows:
+        name = r["rival"] + ("*" if r.get("deviation") else "")
+        start = (r["label"], str(r["threads"]), name)
+        if "median_us" not in r:
+            lines.append((*start, "-", "", "", "", "", "", "", r.get("unsupported") or r.get("error", "").strip()[-60:]))
+            continue
+        note = r.get("verdict", "")
+        if "models" in r:
+            note += f"; {r['median_us'] * r['steps_per_model'] / 1e3:.3g} ms a model"
+        if "total_s" in r:
+            note += f"; {r['total_s']:.3f} s"
+        lines.append((
+            *start, _number(r["median_us"]), _number(r["iqr_us"]), _number(r.get("ratio_to_ours")),
+            _number(r.get("first_call_s"), ".2f"), _number(r.get("fraction_of_peak"), ".0%"),
+            _number(r.get("cpu_share"), ".2f"), _number(r.get("final_loss"), ".4f"), note.removeprefix("ok").lstrip("; "),
+        ))  # fmt: skip
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    out, last = [], None
+    for line in lines:
+        if last is not None and line[:2] != last:
+            out.append("")
+        last = line[:2]
+        left = "  ".join(cell.ljust(n) for cell, n in zip(line[:3], widths[:3], strict=True))
+        right = "  ".join(cell.rjust(n) for cell, n in zip(line[3:-1], widths[3:-1], strict=True))
+        out.append(f"{left}  {right}  {line[-1]}".rstrip())
+    return "\n".join(out)

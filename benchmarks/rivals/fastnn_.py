@@ -1,0 +1,43 @@
+"""fastnn, as its user calls it: `fit(..., verbose=0)`."""
+
+from __future__ import annotations
+
+import numpy as np
+from fastnn.layers import Dense, Dropout, Input
+from fastnn.models import Sequential
+from fastnn.optimizers import SGD, Adam, RMSprop
+
+from benchmarks.workloads import Weights, Workload
+
+PACKAGES = ("numba", "llvmlite", "numpy", "scipy")
+OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}
+
+
+def deviation(w: Workload, variant: str) -> str:
+    return ""
+
+
+class Model:
+    def __init__(
+        self, w: Workload, X: np.ndarray, y: np.ndarray, weights: Weights | None, threads: int, variant: str
+    ) -> None:
+        *hidden, outputs = w.sizes[1:]
+        layers = [Input((w.sizes[0],))]
+        for units in hidden:
+            layers.append(Dense(units, activation=w.activation))
+            if w.dropout:
+                layers.append(Dropout(w.dropout))
+        layers.append(Dense(outputs, activation="sigmoid" if outputs == 1 else "softmax"))
+        self.model = Sequential(layers)
+        self.model.compile(optimizer=OPTIMIZERS[w.optimizer](**w.params), loss=w.loss)
+        if weights is not None:
+            self.model.set_weights([array for pair in weights for array in pair])
+        self.X, self.y = X, (y.astype(w.dtype)[:, None] if outputs == 1 else y)
+        self.fit = {"batch_size": w.batch_size, "shuffle": w.shuffle, "verbose": 0, "threads": threads}
+
+    def train(self, epochs: int) -> None:
+        self.model.fit(self.X, self.y, epochs=epochs, **self.fit)
+
+    def weights(self) -> Weights:
+        flat = self.model.get_weights()
+        return list(zip(flat[::2], flat[1::2], strict=True))

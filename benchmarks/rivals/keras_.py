@@ -1,0 +1,57 @@
+"""Keras 3 on TensorFlow: `fit(verbose=0)`; `xla50`: XLA and 50 steps per execution, as its speed guide says."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.workloads import Weights, Workload
+
+PACKAGES = ("keras", "tensorflow-cpu", "numpy")
+OPTIMIZERS = {"sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
+
+
+def setup(threads: int) -> None:
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def deviation(w: Workload, variant: str) -> str:
+    return ""
+
+
+class Model:
+    def __init__(
+        self, w: Workload, X: np.ndarray, y: np.ndarray, weights: Weights | None, threads: int, variant: str
+    ) -> None:
+        keras.utils.set_random_seed(w.seed)
+        *hidden, outputs = w.sizes[1:]
+        layers = [keras.Input((w.sizes[0],))]
+        for units in hidden:
+            layers.append(keras.layers.Dense(units, activation=w.activation))
+            if w.dropout:
+                layers.append(keras.layers.Dropout(w.dropout))
+        layers.append(keras.layers.Dense(outputs))  # logits: faster and more exact than softmax, then log
+        self.model = keras.Sequential(layers)
+        if outputs == 1:
+            loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        else:
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        extra = {"jit_compile": True, "steps_per_execution": 50} if variant == "xla50" else {}
+        self.model.compile(optimizer=OPTIMIZERS[w.optimizer](**w.params), loss=loss, **extra)
+        if weights is not None:
+            self.model.set_weights([array for pair in weights for array in pair])
+        self.X, self.y = X, (y.astype(w.dtype)[:, None] if outputs == 1 else y)
+        self.fit = {"batch_size": w.batch_size, "shuffle": w.shuffle, "verbose": 0}
+
+    def train(self, epochs: int) -> None:
+        self.model.fit(self.X, self.y, epochs=epochs, **self.fit)
+
+    def weights(self) -> Weights:
+        flat = self.model.get_weights()
+        return list(zip(flat[::2], flat[1::2], strict=True))

@@ -1,0 +1,209 @@
+"""Moving rows: the order of an epoch, gathering a batch, storing results, sums over an epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn.backends.cpu.jit import inline_math, matrix, vector
+from fastnn.backends.cpu.lowering import InputStride, Row, Target, lowers
+from fastnn.backends.cpu.registers import KEYS, ROW_POSITION, ROWS, SHUFFLE, SIDE_A, SIDE_B, TOTAL, at
+from fastnn.random import SHUFFLE_ROUNDS
+
+_I64, _U64, _U32 = np.int64, np.uint64, np.uint32
+
+
+@inline_math
+def mix(value, key):
+    """Scramble 32 bits; twin of ``fastnn.random._mix``."""
+    h = _U32(value) ^ key
+    h ^= h >> _U32(16)
+    h = _U32(h * _U32(0x85EBCA6B))
+    h ^= h >> _U32(13)
+    h = _U32(h * _U32(0xC2B2AE35))
+    return h ^ (h >> _U32(16))
+
+
+@inline_math
+def feistel(index, a, b, k0, k1, k2, k3, k4, k5):
+    """Move one position; twin of ``fastnn.random._feistel``."""
+    right = index // a
+    left = index - right * a
+    left = _turn(left, right, k0, a)
+    right = _turn(right, left, k1, b)
+    left = _turn(left, right, k2, a)
+    right = _turn(right, left, k3, b)
+    left = _turn(left, right, k4, a)
+    right = _turn(right, left, k5, b)
+    return right * a + left
+
+
+@inline_math
+def _turn(side, other, key, modulus):
+    moved = side + _I64((_U64(mix(other, key)) * _U64(modulus)) >> _U64(32))
+    return moved - modulus if moved >= modulus else moved
+
+
+def order(dtype):
+    """Row numbers of this block: q = [order]."""
+    assert SHUFFLE_ROUNDS == 6
+
+    def kernel(q, r):
+        n, first = r[ROWS], r[ROW_POSITION]
+        rows = vector(at(q, r, 1), n, np.int64)
+        total = r[TOTAL]
+        if r[SHUFFLE] == 0 or total < 2:
+            for i in range(n):
+                rows[i] = first + i
+            return
+        a, b = r[SIDE_A], r[SIDE_B]
+        k0, k1, k2 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2])
+        k3, k4, k5 = _U32(r[KEYS + 3]), _U32(r[KEYS + 4]), _U32(r[KEYS + 5])
+        for i in range(n):
+            rows[i] = feistel(first + i, a, b, k0, k1, k2, k3, k4, k5)
+        for i in range(n):
+            index = rows[i]
+            while index >= total:
+                index = feistel(index, a, b, k0, k1, k2, k3, k4, k5)
+            rows[i] = index
+
+    return kernel
+
+
+def gather(dtype, source, units_major: bool, contiguous: bool):
+    """Copy rows: q = [order, source, destination, row stride, column stride, units]; strides in items."""
+
+    def kernel(q, r):
+        n, u = r[ROWS], q[9]
+        rows = vector(at(q, r, 1), n, np.int64)
+        row_stride, column_stride = q[7], 1 if contiguous else q[8]
+        size = np.dtype(source).itemsize
+        if units_major:
+            y = matrix(at(q, r, 5), u, n, dtype)
+            for i in range(n):
+                x = vector(q[3] + rows[i] * row_stride * size, (u - 1) * column_stride + 1, source)
+                for j in range(u):
+                    y[j, i] = dtype(x[j * column_stride])
+        else:
+            y = matrix(at(q, r, 5), n, u, dtype)
+            for i in range(n):
+                x = vector(q[3] + rows[i] * row_stride * size, (u - 1) * column_stride + 1, source)
+                for j in range(u):
+                    y[i, j] = dtype(x[j * column_stride])
+
+    return kernel
+
+
+def store(dtype, units_major: bool):
+    """Write a block to the caller's array, rows in order: q = [x, y, units]; `y` is read in place."""
+
+    def kernel(q, r):
+        n, u = r[ROWS], q[5]
+        y = matrix(at(q, r, 3), n, u, dtype)
+        if units_major:
+            x = matrix(at(q, r, 1), u, n, dtype)
+            for i in range(n):
+                for j in range(u):
+                    y[i, j] = x[j, i]
+        else:
+            x = matrix(at(q, r, 1), n, u, dtype)
+            for i in range(n):
+                for j in range(u):
+                    y[i, j] = x[i, j]
+
+    return kernel
+
+
+def store_at(dtype, units_major: bool):
+    """Write a block to the rows of the caller's array it came from: q = [x, order, y, units]."""
+    size = np.dtype(dtype).itemsize
+
+    def kernel(q, r):
+        n, u = r[ROWS], q[7]
+        x = matrix(at(q, r, 1), u, n, dtype) if units_major else matrix(at(q, r, 1), n, u, dtype)
+        rows = vector(at(q, r, 3), n, np.int64)
+        for i in range(n):
+            y = vector(q[5] + rows[i] * u * size, u, dtype)
+            for j in range(u):
+                y[j] = x[j, i] if units_major else x[i, j]
+
+    return kernel
+
+
+def accumulate(dtype, weighted: bool):
+    """Add a block's row values to a float64 sum: q = [values, (weights), sum]."""
+    last = 5 if weighted else 3
+
+    def kernel(q, r):
+        n = r[ROWS]
+        values = vector(at(q, r, 1), n, dtype)
+        total = np.float64(0)
+        if weighted:
+            weights = vector(at(q, r, 3), n, dtype)
+            for i in range(n):
+                total += np.float64(values[i]) * np.float64(weights[i])
+        else:
+            for i in range(n):
+                total += np.float64(values[i])
+        vector(q[last], 1, np.float64)[0] += total
+
+    return kernel
+
+
+_SOURCES = {
+    "float32": np.float32, "float64": np.float64, "int8": np.int8, "int16": np.int16, "int32": np.int32,
+    "int64": np.int64, "uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32, "bool": np.uint8,
+}  # fmt: skip
+
+
+@lowers("order")
+def lower_order(instruction, target: Target):
+    """Lower the block's row numbers."""
+    return [Row("order", lambda: order(target.dtype), instruction.outputs)]
+
+
+@lowers("gather")
+def lower_gather(instruction, target: Target):
+    """Lower a gather, converting the caller's dtype on the way."""
+    rows, source = instruction.inputs
+    (destination,) = instruction.outputs
+    name = instruction.attrs["source"]
+    spec = destination.spec
+    dtype = target.dtype if spec.kind == "float" else np.int32
+    contiguous = instruction.attrs.get("contiguous", True)
+    options = ("units," if target.units_major else "") + ("" if contiguous else "strided,")
+    return [
+        Row(
+            f"gather({options}{name},{np.dtype(dtype).name})",
+            lambda: gather(dtype, _SOURCES[name], target.units_major, contiguous),
+            (rows, source, destination, InputStride(source.index, 0), InputStride(source.index, 1), spec.size),
+        )
+    ]
+
+
+@lowers("store")
+def lower_store(instruction, target: Target):
+    """Lower the write of results to the caller's array."""
+    x = instruction.inputs[0]
+    units = x.spec.size
+    layout = "units," if target.units_major and units > 1 else ""
+    build = store if len(instruction.inputs) == 1 else store_at
+    return [
+        Row(
+            f"{build.__name__}({layout}{target.name})",
+            lambda: build(target.dtype, bool(layout)),
+            (*instruction.inputs, *instruction.outputs, units),
+        )
+    ]
+
+
+@lowers("accumulate")
+def lower_accumulate(instruction, target: Target):
+    """Lower a sum over the epoch."""
+    weighted = len(instruction.inputs) == 2
+    return [
+        Row(
+            f"accumulate({'weighted,' if weighted else ''}{target.name})",
+            lambda: accumulate(target.dtype, weighted),
+            (*instruction.inputs, *instruction.outputs),
+        )
+    ]

@@ -1,0 +1,103 @@
+"""From an instruction of the program to rows of the CPU's table: which kernel, with which operands.
+
+Each kernel file registers, for the ops it makes fast, a function ``(instruction, target) -> [Row]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class Target:
+    """What kernels are compiled for.
+
+    Attributes
+    ----------
+    dtype : type
+        ``np.float32`` or ``np.float64``.
+    units_major : bool
+        True where a block is stored ``(units, rows)``, so that rows fill the vector lanes.
+    """
+
+    dtype: Any = np.float32
+    units_major: bool = False
+
+    @property
+    def name(self) -> str:
+        """The dtype's name, as kernel keys use it."""
+        return np.dtype(self.dtype).name
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one number."""
+        return np.dtype(self.dtype).itemsize
+
+
+class Row(NamedTuple):
+    """One row of the table.
+
+    Attributes
+    ----------
+    key : str
+        The kernel's name and cache key.
+    make : callable
+        Returns the Python function to compile.
+    operands : tuple
+        Program values (two words each), ints and floats (one word each), in the kernel's order.
+    sliced : bool
+        In the update section: whether threads share the work by slices of the flat vector.
+    """
+
+    key: str
+    make: Callable[[], Callable]
+    operands: tuple[Any, ...]
+    sliced: bool = False
+
+
+class Scratch(NamedTuple):
+    """Operand: the thread's scratch memory, room for two numbers a row of the block."""
+
+
+SCRATCH = Scratch()
+
+
+class InputStride(NamedTuple):
+    """Operand: the stride of the caller's array `index` along `axis` (0 rows, 1 columns), in items."""
+
+    index: int
+    axis: int
+
+Lowering = Callable[[Any, Target], Sequence[Row]]
+_lowerings: dict[str, Lowering] = {}
+
+
+def lowers(*ops: str) -> Callable[[Lowering], Lowering]:
+    """Register the function that lowers these ops."""
+
+    def decorator(function: Lowering) -> Lowering:
+        for op in ops:
+            _lowerings[op] = function
+        return function
+
+    return decorator
+
+
+def lower(instruction: Any, target: Target) -> Sequence[Row]:
+    """Return the table rows of one instruction."""
+    try:
+        function = _lowerings[instruction.op]
+    except KeyError:
+        raise DeviceError(f"The CPU backend has no kernel for op {instruction.op!r}.") from None
+    return function(instruction, target)
+
+
+def has_lowering(op: str) -> bool:
+    """Whether the CPU backend computes `op`."""
+    return op in _lowerings

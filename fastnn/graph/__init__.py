@@ -1,0 +1,1 @@
+"""From symbolic layers to a flat program: trace, differentiate, fuse, plan memory."""

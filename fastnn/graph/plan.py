@@ -1,0 +1,206 @@
+"""The planner: from a graph to a program, with every temporary placed in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastnn.graph.fuse import fuse_activations
+from fastnn.graph.program import Instruction, Program, Ref
+from fastnn.graph.trace import Graph, Node, Value
+from fastnn.ops.registry import Spec
+
+#: Up to this many units a layer, blocks are stored (units, rows) and rows fill the vector lanes.
+NARROW = 12
+#: Ops that know the (units, rows) layout; any other op makes the program row-major.
+UNITS_MAJOR_OPS = frozenset(
+    "dense dense_dx dense_dw dense_db softmax softmax_grad log_softmax log_softmax_grad dropout "
+    "add subtract multiply scale accumulate store".split()
+)
+#: Ops that mix the rows of a batch.
+WHOLE_BATCH_OPS = frozenset(["batch_norm_train", "batch_norm_train_grad"])
+_ITEMSIZE = {"float32": 4, "float64": 8}
+INT_BYTES = 4
+INDEX_BYTES = 8
+
+
+def plan(
+    graph: Graph,
+    dtype: str,
+    *,
+    sources: Sequence[str],
+    outputs: Sequence[Spec] = (),
+    accumulators: Sequence[str] = (),
+    update: Sequence[Instruction] = (),
+    parameters: int,
+    gradients: int = 0,
+    in_place: bool = False,
+    units_major_ops: frozenset[str] = frozenset(),
+) -> Program:
+    """Plan a graph's memory and order.
+
+    Parameters
+    ----------
+    graph : Graph
+        Pruned to what is needed; changed in place by fusion.
+    dtype : {'float32', 'float64'}
+    sources : sequence of str
+        The dtype of the caller's array for each graph input; batches are converted as they are gathered.
+    outputs, accumulators, update, parameters, gradients, in_place
+        As in :class:`Program`.
+    units_major_ops : frozenset of str
+        Further ops that know the (units, rows) layout.
+    """
+    fuse_activations(graph)
+    itemsize = _ITEMSIZE[dtype]
+    units_major = _narrow(graph, UNITS_MAJOR_OPS | units_major_ops)
+    memory = _Memory(itemsize)
+    used = {value.number for node in graph.nodes for value in node.inputs}
+    inputs = [value for value in graph.inputs if value.number in used]
+    block: list[Instruction] = []
+    if in_place:
+        for value in inputs:
+            row_bytes = value.spec.size * _bytes_of(value.spec, itemsize)
+            memory.refs[value.number] = Ref("input", 0, value.spec, value.offset, row_bytes)
+    elif inputs:
+        block.append(_order(memory))
+        order = block[0].outputs[0]
+        for value in inputs:
+            destination = memory.place(value)
+            source = Ref("input", 0, value.spec, value.offset)
+            block.append(Instruction("gather", (order, source), (destination,), {"source": sources[value.offset]}))
+    last_use = _last_uses(graph)
+    for position, node in enumerate(graph.nodes):
+        outs = tuple(memory.place(value) for value in node.outputs)
+        ins = tuple(memory.ref(value) for value in node.inputs)
+        block.append(Instruction(node.op, ins, outs, node.attrs, node.accumulate))
+        for number in last_use.get(position, ()):
+            memory.release(number)
+    return Program(
+        block,
+        list(update),
+        dtype,
+        arena_row_bytes=memory.peak,
+        fixed_bytes=memory.fixed,
+        inputs=tuple(value.spec for value in graph.inputs),
+        outputs=tuple(outputs),
+        accumulators=tuple(accumulators),
+        parameters=parameters,
+        gradients=gradients,
+        units_major=units_major,
+        in_place=in_place,
+        whole_batch=any(node.op in WHOLE_BATCH_OPS for node in graph.nodes),
+        flops_per_row=_flops(graph.nodes),
+    )
+
+
+class _Memory:
+    """Places temporaries, reusing space after the last reader has run. Offsets are bytes a row."""
+
+    def __init__(self, itemsize: int):
+        self.itemsize = itemsize
+        self.refs: dict[int, Ref] = {}
+        self.free: list[tuple[int, int]] = []  # (offset, size), sorted by offset
+        self.sizes: dict[int, tuple[int, int]] = {}
+        self.peak = 0
+        self.fixed = 0
+
+    def ref(self, value: Value) -> Ref:
+        ref = self.refs.get(value.number)
+        if ref is None:  # parameters are placed by their owner
+            ref = self.refs[value.number] = Ref("parameter", value.offset * self.itemsize, value.spec)
+        return ref
+
+    def place(self, value: Value) -> Ref:
+        spec = value.spec
+        size = spec.size * _bytes_of(spec, self.itemsize)
+        if value.role == "gradient":
+            ref = Ref("gradient", value.offset * self.itemsize, spec)
+        elif spec.rows:
+            ref = Ref("arena", self.take(value.number, size), spec)
+        else:
+            ref = Ref("fixed", self.fixed, spec)
+            self.fixed += -(-size // 64) * 64
+        self.refs[value.number] = ref
+        return ref
+
+    def take(self, number: int, size: int) -> int:
+        size = max(size, 1)
+        size += -size % 4  # a row's share stays a multiple of 4 bytes; blocks hold a multiple of 16 rows
+        best = -1
+        for index, (_, room) in enumerate(self.free):
+            if room >= size and (best < 0 or room < self.free[best][1]):
+                best = index
+        if best >= 0:
+            offset, room = self.free.pop(best)
+            if room > size:
+                self.free.insert(best, (offset + size, room - size))
+        else:
+            offset = self.peak
+            self.peak += size
+        self.sizes[number] = (offset, size)
+        return offset
+
+    def release(self, number: int) -> None:
+        if number not in self.sizes:
+            return
+        self.free.append(self.sizes.pop(number))
+        self.free.sort()
+        merged: list[tuple[int, int]] = []
+        for offset, size in self.free:
+            if merged and merged[-1][0] + merged[-1][1] == offset:
+                merged[-1] = (merged[-1][0], merged[-1][1] + size)
+            else:
+                merged.append((offset, size))
+        self.free = merged
+
+
+def _bytes_of(spec: Spec, itemsize: int) -> int:
+    return itemsize if spec.kind == "float" else INT_BYTES
+
+
+def _order(memory: _Memory) -> Instruction:
+    offset = memory.take(-1, INDEX_BYTES)
+    return Instruction("order", (), (Ref("arena", offset, Spec((1,), kind="int")),))
+
+
+def _last_uses(graph: Graph) -> dict[int, list[int]]:
+    """Map a node's position to the values whose last reader it is (or that nobody reads)."""
+    last: dict[int, int] = {}
+    for position, node in enumerate(graph.nodes):
+        for value in (*node.outputs, *node.inputs):
+            last[value.number] = position
+    found: dict[int, list[int]] = {}
+    for number, position in last.items():
+        found.setdefault(position, []).append(number)
+    return found
+
+
+def _narrow(graph: Graph, known: frozenset[str]) -> bool:
+    """Whether every value is narrow, flat, and made by ops that know the (units, rows) layout."""
+    for node in graph.nodes:
+        if node.op not in known and not _is_elementwise(node):
+            return False
+        for value in (*node.inputs, *node.outputs):
+            if value.spec.rows and (len(value.spec.shape) > 1 or value.spec.size > NARROW):
+                return False
+    return True
+
+
+def _is_elementwise(node: Node) -> bool:
+    from fastnn.ops.activations import ELEMENTWISE
+
+    return node.op.removesuffix("_grad") in ELEMENTWISE
+
+
+def _flops(nodes: Sequence[Node]) -> int:
+    total = 0
+    for node in nodes:
+        if node.op in ("dense", "dense_dx"):
+            k, u = node.inputs[1].spec.shape
+            total += 2 * k * u * (node.outputs[0].spec.size // (u if node.op == "dense" else k))
+        elif node.op == "dense_dw":
+            k, u = node.outputs[0].spec.shape
+            total += 2 * k * u * (node.inputs[1].spec.size // u)
+        else:
+            total += 4 * sum(value.spec.size for value in node.outputs if value.spec.rows)
+    return total

@@ -1,0 +1,94 @@
+"""Programs: what an executor runs. Flat lists of instructions over a planned memory, no Python classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fastnn.ops.registry import Spec
+
+
+class Ref(NamedTuple):
+    """Where an operand lives.
+
+    Attributes
+    ----------
+    region : str
+        'arena' (temporaries with rows: `offset` is bytes *a row*, times the rows of a block), 'fixed'
+        (temporaries without rows), 'parameter', 'gradient', 'slot' (flat buffers), 'input', 'output'
+        (the caller's arrays, number `index`), 'accumulator', 'hyper'.
+    offset : int
+        Bytes from the region's start.
+    spec : Spec
+    index : int
+        Which input, output or slot.
+    stride : int
+        Bytes a row where the array is read or written in place; else 0.
+    """
+
+    region: str
+    offset: int
+    spec: Spec
+    index: int = 0
+    stride: int = 0
+
+
+@dataclass
+class Instruction:
+    """One step of a program: an op, where its operands lie, its attributes."""
+
+    op: str
+    inputs: tuple[Ref, ...]
+    outputs: tuple[Ref, ...]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    accumulate: bool = False
+
+
+@dataclass
+class Program:
+    """What an executor runs.
+
+    Attributes
+    ----------
+    block : list of Instruction
+        Run for each block of rows, in order.
+    update : list of Instruction
+        Run once a step, after all blocks.
+    arena_row_bytes : int
+        Bytes of temporaries a row of a block needs.
+    fixed_bytes : int
+        Bytes of temporaries without rows.
+    inputs : tuple of Spec
+        Inputs, targets and sample weights, in the order the executor is given arrays.
+    outputs : tuple of Spec
+        Arrays the program writes, a row for each row of data.
+    accumulators : tuple of str
+        Names of the sums kept over an epoch.
+    parameters : int
+        Elements of the flat parameter buffer.
+    gradients : int
+        Elements of the flat gradient buffer (0: nothing is trained).
+    units_major : bool
+        Blocks are stored ``(units, rows)``.
+    in_place : bool
+        Inputs are read where they are (rows in order, same dtype); else each batch is gathered first.
+    whole_batch : bool
+        An op mixes the rows of a batch, so a batch must not be split into blocks.
+    flops_per_row : int
+        Arithmetic of the dense products, the unit of the cost model.
+    """
+
+    block: list[Instruction]
+    update: list[Instruction]
+    dtype: str
+    arena_row_bytes: int = 0
+    fixed_bytes: int = 0
+    inputs: tuple[Spec, ...] = ()
+    outputs: tuple[Spec, ...] = ()
+    accumulators: tuple[str, ...] = ()
+    parameters: int = 0
+    gradients: int = 0
+    units_major: bool = False
+    in_place: bool = False
+    whole_batch: bool = False
+    flops_per_row: int = 0

@@ -1,0 +1,47 @@
+"""The array API: every op of the table as a function on arrays, through the compiled kernels.
+
+``fastnn.ops.NAME(*arrays, **attributes)`` computes op NAME; ``fastnn.ops.NAME.grad(d_output, *arrays,
+**attributes)`` the gradients with respect to its inputs, by the op's own gradient rule.
+
+Examples
+--------
+>>> import numpy as np
+>>> from fastnn import ops
+>>> x, w, b = np.ones((4, 2)), np.full((2, 3), 0.5), np.zeros(3)
+>>> hidden = ops.sigmoid(ops.dense(x, w, b))
+>>> hidden.shape
+(4, 3)
+>>> dx, dw, db = ops.dense.grad(np.ones((4, 3)), x, w, b)
+>>> dw.shape
+(2, 3)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Importing a file adds its records to the table.
+from fastnn.ops import activations as _activations
+from fastnn.ops import linear as _linear
+from fastnn.ops import registry
+from fastnn.ops.dispatch import OpFunction
+
+__all__ = ["names", "registry"]
+
+
+def names() -> list[str]:
+    """Return the names of all ops, sorted."""
+    return registry.names()
+
+
+# An op may share its name with the file of its records (``linear``): the function wins.
+globals().update({name: OpFunction(registry.get(name)) for name in registry.names()})
+
+
+def __getattr__(name: str) -> Any:  # ops registered later
+    if name.startswith("__"):
+        raise AttributeError(name)
+    try:
+        return OpFunction(registry.get(name))
+    except KeyError as error:
+        raise AttributeError(str(error)) from None

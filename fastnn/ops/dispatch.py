@@ -1,0 +1,128 @@
+"""From a call on arrays to the backend that holds them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn.errors import ArgumentError, DtypeError, ShapeError
+from fastnn.ops import registry
+from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Op, Spec
+
+#: The backend for each array library, imported at the first call: a backend brings its compiler along.
+BACKENDS = {"numpy": "fastnn.backends.cpu.eager"}
+
+
+class OpFunction:
+    """An op of the table as a function on arrays.
+
+    Parameters
+    ----------
+    op : Op
+        The record.
+    """
+
+    def __init__(self, op: Op):
+        self.op = op
+        self.__name__ = op.name
+        self.__doc__ = f"{op.summary}\n\nInputs: {', '.join(op.inputs)}. Attributes: {op.attrs or 'none'}."
+
+    def __repr__(self) -> str:
+        return f"<op {self.op.name}({', '.join(self.op.inputs)})>"
+
+    def __call__(self, *arrays: Any, **attrs: Any) -> Any:
+        """Compute the op; returns an array, or a tuple where the op has several outputs."""
+        return EagerEmitter().emit(self.op.name, arrays, **attrs)
+
+    def grad(self, d_output: Any, *arrays: Any, **attrs: Any) -> Any:
+        """Return the gradients with respect to the inputs, given that of the (first) output.
+
+        An input that has none (labels, say) gets None. One input: the array itself, else a tuple.
+        """
+        if self.op.gradient is None:
+            raise ArgumentError(f"Op {self.op.name!r} has no gradient.")
+        emitter = EagerEmitter()
+        attrs = self.op.complete(attrs)
+        inputs = check_arrays(self.op, arrays)
+        outputs = emitter.emit(self.op.name, inputs, **attrs)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        d_outputs = [_like(d_output, outputs[0]), *[None] * (len(outputs) - 1)]
+        gradients = self.op.gradient(emitter, inputs, outputs, d_outputs, attrs)
+        return gradients[0] if len(gradients) == 1 else tuple(gradients)
+
+
+class EagerEmitter:
+    """Runs an op at once; gradient rules write to it as they write to a graph."""
+
+    def emit(self, op: str, inputs: Sequence[Any], **attrs: Any) -> Any:
+        """Compute one op on arrays."""
+        record = registry.get(op)
+        attrs = record.complete(attrs)
+        arrays = check_arrays(record, inputs)
+        specs = [
+            Spec(
+                array.shape if name in PARAMETER_NAMES else array.shape[1:],
+                name not in PARAMETER_NAMES,
+                "int" if name in INTEGER_NAMES else "float",
+            )
+            for name, array in zip(input_names(record, len(arrays)), arrays, strict=True)
+        ]
+        try:
+            out_specs = record.shape(specs, attrs)
+        except ShapeError as error:
+            raise ShapeError(f"{error} (in op {op!r})") from None
+        rows = _rows(record, arrays)
+        backend = importlib.import_module(BACKENDS["numpy"])
+        outputs = backend.run(op, arrays, specs, out_specs, attrs, rows)
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+
+def input_names(op: Op, count: int) -> list[str]:
+    """Return one name for each of `count` inputs, a variadic op's last one repeated."""
+    names = list(op.inputs)
+    if op.variadic:
+        names[-1] = names[-1].rstrip("*")
+        names += [names[-1]] * (count - len(names))
+    return names[:count]
+
+
+def check_arrays(op: Op, arrays: Sequence[Any]) -> list[np.ndarray]:
+    """Turn an op's inputs into contiguous arrays of one float dtype (integers for index inputs)."""
+    least = len(op.inputs) if op.variadic else 1
+    if len(arrays) < least or (len(arrays) > len(op.inputs) and not op.variadic):
+        raise ArgumentError(
+            f"Op {op.name!r} takes {', '.join(op.inputs)}. Received: {len(arrays)} arrays."
+        )
+    named = list(zip(input_names(op, len(arrays)), map(np.asarray, arrays), strict=True))
+    floats = [array.dtype for name, array in named if name not in INTEGER_NAMES]
+    for (name, array) in named:
+        if array.dtype.kind not in "fiub" or array.dtype in (np.float16, np.longdouble):
+            raise DtypeError(
+                f"Op {op.name!r} needs float32 or float64 numbers for {name!r}. Received: dtype {array.dtype}."
+            )
+    dtype = np.float32 if all(d == np.float32 for d in floats) else np.float64
+    return [np.ascontiguousarray(array, np.int32 if name in INTEGER_NAMES else dtype).reshape(array.shape)
+            for name, array in named]  # fmt: skip
+
+
+def _rows(op: Op, arrays: Sequence[np.ndarray]) -> int:
+    counts = {
+        array.shape[0]
+        for name, array in zip(input_names(op, len(arrays)), arrays, strict=True)
+        if name not in PARAMETER_NAMES and array.ndim
+    }
+    if len(counts) > 1:
+        raise ShapeError(f"The inputs of op {op.name!r} must have equally many rows. Received: {sorted(counts)}.")
+    return counts.pop() if counts else 1
+
+
+def _like(array: Any, other: np.ndarray) -> np.ndarray:
+    array = np.asarray(array)
+    if array.shape != other.shape:
+        raise ShapeError(
+            f"The gradient must have the output's shape: expected {other.shape}. Received: {array.shape}."
+        )
+    return np.ascontiguousarray(array, other.dtype)
