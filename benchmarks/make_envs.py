@@ -1,7 +1,8 @@
-"""Makes one virtual environment per rival: `python -m benchmarks.make_envs DIR [--only torch jax] [-- PIP ARGS]`.
+"""Makes the rivals' environments: `python -m benchmarks.make_envs DIR [--only torch jax] [-- PIP ARGS]`.
 
-Each is DIR/bench-NAME with exactly the packages pinned in env/NAME.txt. Arguments after `--` go to pip; for example an
-index that serves PyTorch's CPU builds (any build of the pinned version will do, the others are only larger).
+Each is DIR/bench-NAME with exactly the packages pinned in env/NAME.txt. Arguments after `--` go to pip; for
+example an index that serves PyTorch's CPU builds (any build of the pinned version will do, the others are
+only larger).
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ def summarise(row: dict[str, Any], repeats_s: list[float], steps: int) -> None:
 def judge(rows: list[dict[str, Any]], tolerance: float) -> None:
     """Marks each row of one workload and thread count: same training as the others, or void.
 
-    The reference is the median final loss of the rows that claim to be the same training. A row that declares a
-    deviation (another optimizer, say) is never void, but the table marks it with a star.
+    The reference is the median final loss of the rows that claim to be the same training. A row that declares
+    a deviation (another optimizer, say) is never void, but the table marks it with a star.
     """
     losses = [r["final_loss"] for r in rows if "final_loss" in r and not r["deviation"]]
     for row in rows:
@@ -39,7 +39,7 @@ def judge(rows: list[dict[str, Any]], tolerance: float) -> None:
 
 
 def compare(rows: list[dict[str, Any]], flops: int, peak_gflops: float | None) -> None:
-    """Adds the ratio to ours (how many times longer a rival takes) and the fraction of the cores' GEMM peak."""
+    """Adds the ratio to ours (how many times longer a rival takes) and the share of the cores' GEMM peak."""
     ours = next((r["median_us"] for r in rows if r["rival"] == OURS and "median_us" in r), None)
     for row in rows:
         if "median_us" not in row:
@@ -56,26 +56,30 @@ def _number(value: float | None, form: str = ".3g", suffix: str = "") -> str:
     return (f"{value:,.0f}" if form == ".3g" and value >= 100 else f"{value:{form}}") + suffix
 
 
+HEAD = ("workload", "threads", "rival",
+        "us/step", "IQR", "x ours", "first call s", "of peak", "cpu", "loss", "note")  # fmt: skip
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    head = ("workload", "threads", "rival", "us/step", "IQR", "x ours", "first call s", "of peak", "cpu", "loss", "note")
-    lines = [head]
+    lines = [HEAD]
     for r in rows:
         name = r["rival"] + ("*" if r.get("deviation") else "")
-        start = (r["label"], str(r["threads"]), name)
+        start = (r["workload"] + (f", {r['cache']} cache" if "cache" in r else ""), str(r["threads"]), name)
         if "median_us" not in r:
-            lines.append((*start, "-", "", "", "", "", "", "", r.get("unsupported") or r.get("error", "").strip()[-60:]))
+            why = r.get("unsupported") or r.get("error", "")
+            lines.append((*start, "-", *[""] * 6, why))
             continue
-        note = r.get("verdict", "")
-        if "models" in r:
-            note += f"; {r['median_us'] * r['steps_per_model'] / 1e3:.3g} ms a model"
+        note = r.get("verdict", "").removeprefix("ok")
         if "total_s" in r:
-            note += f"; {r['total_s']:.3f} s"
+            note += f"; {r['total_s']:.2f} s from import to the end of fit"
+        elif "models" in r:
+            note += f"; {r['median_us'] * r['steps_per_model'] / 1e3:.3g} ms a model"
         lines.append((
             *start, _number(r["median_us"]), _number(r["iqr_us"]), _number(r.get("ratio_to_ours")),
             _number(r.get("first_call_s"), ".2f"), _number(r.get("fraction_of_peak"), ".0%"),
-            _number(r.get("cpu_share"), ".2f"), _number(r.get("final_loss"), ".4f"), note.removeprefix("ok").lstrip("; "),
+            _number(r.get("cpu_share"), ".2f"), _number(r.get("final_loss"), ".4f"), note.lstrip("; "),
         ))  # fmt: skip
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     out, last = [], None
     for line in lines:
         if last is not None and line[:2] != last:

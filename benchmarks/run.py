@@ -1,7 +1,8 @@
 """Runs the benchmarks: `python -m benchmarks.run --env-dir DIR`. See README.md for the method.
 
-Every rival works in its own process (and environment, with --env-dir). All rivals of a workload are started and warmed
-up, then take turns, one repeat each a round, the order rotating; while one works the others wait on their pipes.
+Every rival works in its own process (and environment, with --env-dir). All rivals of a workload are started
+and warmed up, then take turns, one repeat each a round, the order rotating; while one works the others wait
+on their pipes.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ class Worker:
         if not line:
             self.process.wait()
             self.log.seek(0)
-            raise Failed(self.log.read()[-2000:] or f"exit code {self.process.returncode}")
+            trace = self.log.read()[-3000:].strip()
+            print(trace, file=sys.stderr)
+            # The result file gets the last line only, without this machine's folders.
+            last = trace.rpartition("\n")[2].replace(str(ROOT), ".").replace(sys.prefix, ".")
+            raise Failed(last or f"exit code {self.process.returncode}")
         return json.loads(line)
 
     def repeat(self) -> dict[str, Any]:
@@ -96,7 +101,7 @@ class Runner:
         rows, workers = [], {}
         try:
             for rival in self.args.rivals:
-                row: dict[str, Any] = {"workload": w.name, "label": w.name, "threads": threads, "rival": rival}
+                row: dict[str, Any] = {"workload": w.name, "threads": threads, "rival": rival}
                 rows.append(row)
                 print(f"  {w.name}, {threads} thread(s): {rival}", file=sys.stderr)
                 worker = self.start(rival, w, threads)
@@ -124,7 +129,7 @@ class Runner:
             if "error" in row or not done:
                 continue
             summarise(row, [d["seconds"] for d in done], row["steps"])
-            # Processor seconds by wall seconds: below the thread count, someone else had the core (or threads idled).
+            # Processor seconds by wall seconds. Below the thread count: the core was taken, or threads idled.
             row["cpu_share"] = median(d["cpu_seconds"] / d["seconds"] for d in done)
             row["load_average"] = load()
             if w.kind == "fresh":
@@ -140,8 +145,8 @@ class Runner:
                 with tempfile.TemporaryDirectory() as cache_dir:
                     for cache in ("empty", "warm"):
                         key = (rival, cache)
-                        row = rows.setdefault(key, {"workload": w.name, "label": f"first_fit, {cache} cache",
-                                                    "threads": threads, "rival": rival, "cache": cache})  # fmt: skip
+                        row = rows.setdefault(key, {"workload": w.name, "threads": threads, "rival": rival,
+                                                    "cache": cache})  # fmt: skip
                         if "error" in row or "unsupported" in row:
                             continue
                         worker = self.start(rival, w, threads, cache_dir)
@@ -175,8 +180,8 @@ class Runner:
                     continue
                 rows = self.first_fit(w, threads) if w.kind == "first_fit" else self.measure(w, threads)
                 peak = result["gemm_peak_before"]["gflops"].get(w.dtype) if w.kind == "steps" else None
-                for label in dict.fromkeys(r["label"] for r in rows):
-                    group = [r for r in rows if r["label"] == label]
+                for cache in dict.fromkeys(r.get("cache") for r in rows):
+                    group = [r for r in rows if r.get("cache") == cache]
                     judge(group, w.tolerance)
                     compare(group, w.step_flops, peak)
                 result["rows"] += rows
@@ -204,9 +209,9 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--min-time", type=float, default=0.3, help="seconds of work in one repeat")
-    parser.add_argument("--quick", action="store_true", help="3 repeats of 0.1 s, 1 thread: a smoke test, not a figure")
-    parser.add_argument("--env-dir", help="folder with the environments of benchmarks.make_envs; else this Python")
-    parser.add_argument("--cpus", nargs="+", type=int, help="cores to pin to, as many as threads from the front")
+    parser.add_argument("--quick", action="store_true", help="3 repeats of 0.1 s, 1 thread: a smoke test")
+    parser.add_argument("--env-dir", help="the folder given to benchmarks.make_envs (else: this Python)")
+    parser.add_argument("--cpus", nargs="+", type=int, help="cores to pin to: the first as many as threads")
     parser.add_argument("--out", help="JSON file, say benchmarks/results/NAME.json")
     args = parser.parse_args()
     if args.quick:

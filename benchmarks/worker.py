@@ -1,7 +1,8 @@
 """One rival on one workload in one process, driven line by line over a pipe. Started by `benchmarks.run`.
 
-Kinds "steps" and "fresh": import, build, check the quality, warm up, report; then at each "go" on standard input time
-one repeat and report it. So the runner can let all rivals take turns, and noise of the machine hits all alike.
+Kinds "steps" and "fresh": import, build, check the quality, warm up, report; then at each "go" on standard
+input time one repeat and report it. So the runner can let all rivals take turns, and the machine's noise hits
+all alike.
 Kind "first_fit": no turns, the process's life is the measurement.
 """
 
@@ -43,7 +44,7 @@ def blas() -> list[dict[str, Any]]:
 
 
 def fresh_models(module: Any, w: Any, X: Any, y: Any, threads: int, variant: str) -> Callable[[int], None]:
-    """`train(count)` that makes and trains that many new models, with ever new widths if the workload says so."""
+    """`train(count)` makes and trains that many new models, of ever new widths if the workload says so."""
     from benchmarks.workloads import initial_weights
 
     made = 0

@@ -11,6 +11,7 @@ fewest rounds their paper found to pass BigCrush.
 from __future__ import annotations
 
 import secrets
+import threading
 
 import numpy as np
 
@@ -192,3 +193,33 @@ def _mix(value: np.ndarray, key: np.uint32) -> np.ndarray:
     h ^= h >> np.uint64(13)
     h = (h * np.uint64(0xC2B2AE35)) & _MASK32
     return h ^ (h >> np.uint64(16))
+
+
+class _SeedSource:
+    """Where seeds come from for models that were given none."""
+
+    def __init__(self) -> None:
+        self.root: int | None = None
+        self.drawn = 0
+        self.lock = threading.Lock()
+
+
+_source = _SeedSource()
+
+
+def set_random_seed(seed: int) -> None:
+    """Make the seeds of the models made from now on a sequence that `seed` fixes.
+
+    A model that is given its own ``seed=`` does not take part.
+    """
+    with _source.lock:
+        _source.root, _source.drawn = int(seed), 0
+
+
+def next_seed() -> int:
+    """Return a seed for a model that was given none."""
+    with _source.lock:
+        if _source.root is None:
+            return fresh_seed()
+        _source.drawn += 1
+        return int(generator(_source.root, _source.drawn).integers(2**63))

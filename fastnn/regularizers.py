@@ -104,7 +104,7 @@ class L1(Regularizer):
 
 
 class L2(Regularizer):
-    """The penalty ``l2 sum(w**2)`` (twice scikit-learn's ``alpha / 2``).
+    """The penalty ``l2 sum(w**2)``.
 
     Parameters
     ----------

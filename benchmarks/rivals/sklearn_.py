@@ -51,13 +51,14 @@ class Model:
         )
         self.X, self.y = X, y
         if weights is not None:
-            # The only public way to set the first weights: let a few rows allocate them, then overwrite. The next
-            # `fit` makes a new optimizer, so nothing of those rows remains.
+            # The only public way to set the first weights: let a few rows allocate them, then overwrite.
+            # The next `fit` makes a new optimizer, so nothing of those rows remains.
             few = np.unique(y, return_index=True)[1]
             self.model.set_params(batch_size="auto").partial_fit(X[few], y[few], classes=np.unique(y))
             self.model.set_params(batch_size=w.batch_size)
             for i, (kernel, bias) in enumerate(weights):
-                if kernel.shape[1] == 2 and i == len(weights) - 1:  # softmax of two = logistic of the difference
+                if i == len(weights) - 1 and kernel.shape[1] == 2:
+                    # A softmax of two is the logistic function of their difference.
                     kernel, bias = kernel[:, 1:] - kernel[:, :1], bias[1:] - bias[:1]
                 self.model.coefs_[i][...] = kernel
                 self.model.intercepts_[i][...] = bias

@@ -1,4 +1,4 @@
-"""TensorFlow without Keras' `fit`: a `tf.function(jit_compile=True)` for a step, or (`loop`) for a whole epoch."""
+"""TensorFlow without `fit`: `tf.function(jit_compile=True)` of a step, or (`loop`) of a whole epoch."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Model:
         return loss
 
     def _epoch(self, X: tf.Tensor, y: tf.Tensor) -> None:
-        """All steps of an epoch (or, full batch, 50 epochs) in one compiled loop, then the smaller last batch."""
+        """All steps of an epoch (full batch: of 50) in one compiled loop, then the smaller last batch."""
         w, full = self.w, self.w.rows // self.w.batch_size
         if not w.shuffle:
             for _ in tf.range(50):

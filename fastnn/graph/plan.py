@@ -33,7 +33,9 @@ def plan(
     update: Sequence[Instruction] = (),
     parameters: int,
     gradients: int = 0,
+    slots: int = 0,
     in_place: bool = False,
+    staged: bool = False,
     units_major_ops: frozenset[str] = frozenset(),
 ) -> Program:
     """Plan a graph's memory and order.
@@ -44,8 +46,11 @@ def plan(
         Pruned to what is needed; changed in place by fusion.
     dtype : {'float32', 'float64'}
     sources : sequence of str
-        The dtype of the caller's array for each graph input; batches are converted as they are gathered.
-    outputs, accumulators, update, parameters, gradients, in_place
+        For each graph input the dtype of the caller's array, with ``:strided`` where a row's numbers are
+        not adjacent; batches are converted as they are gathered.
+    staged : bool
+        The inputs will be cut into (units, rows) blocks beforehand if the program wants that layout.
+    outputs, accumulators, update, parameters, gradients, slots, in_place
         As in :class:`Program`.
     units_major_ops : frozenset of str
         Further ops that know the (units, rows) layout.
@@ -53,6 +58,8 @@ def plan(
     fuse_activations(graph)
     itemsize = _ITEMSIZE[dtype]
     units_major = _narrow(graph, UNITS_MAJOR_OPS | units_major_ops)
+    if units_major:
+        in_place = staged
     memory = _Memory(itemsize)
     used = {value.number for node in graph.nodes for value in node.inputs}
     inputs = [value for value in graph.inputs if value.number in used]
@@ -67,11 +74,17 @@ def plan(
         for value in inputs:
             destination = memory.place(value)
             source = Ref("input", 0, value.spec, value.offset)
-            block.append(Instruction("gather", (order, source), (destination,), {"source": sources[value.offset]}))
+            name, _, layout = sources[value.offset].partition(":")
+            attrs = {"source": name, "contiguous": layout != "strided"}
+            block.append(Instruction("gather", (order, source), (destination,), attrs))
     last_use = _last_uses(graph)
     for position, node in enumerate(graph.nodes):
         outs = tuple(memory.place(value) for value in node.outputs)
         ins = tuple(memory.ref(value) for value in node.inputs)
+        if "accumulator" in node.attrs:
+            outs = (Ref("accumulator", 8 * node.attrs["accumulator"], Spec((), rows=False)),)
+        elif node.op == "store":
+            ins, outs = _store(node, ins, itemsize, None if in_place else block[0].outputs[0])
         block.append(Instruction(node.op, ins, outs, node.attrs, node.accumulate))
         for number in last_use.get(position, ()):
             memory.release(number)
@@ -86,11 +99,20 @@ def plan(
         accumulators=tuple(accumulators),
         parameters=parameters,
         gradients=gradients,
+        slots=slots,
         units_major=units_major,
         in_place=in_place,
         whole_batch=any(node.op in WHOLE_BATCH_OPS for node in graph.nodes),
         flops_per_row=_flops(graph.nodes),
     )
+
+
+def _store(node: Node, ins: tuple[Ref, ...], itemsize: int, order: Ref | None) -> tuple[tuple[Ref, ...], tuple[Ref, ...]]:
+    """Place a write to the caller's array: in order, or (given the order) where the rows came from."""
+    spec, index = ins[0].spec, node.attrs["output"]
+    if order is None:
+        return ins, (Ref("output", 0, spec, index, spec.size * itemsize),)
+    return (*ins, order), (Ref("output", 0, spec, index),)
 
 
 class _Memory:

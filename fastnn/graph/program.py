@@ -68,6 +68,8 @@ class Program:
         Elements of the flat parameter buffer.
     gradients : int
         Elements of the flat gradient buffer (0: nothing is trained).
+    slots : int
+        Flat state vectors of the optimizer.
     units_major : bool
         Blocks are stored ``(units, rows)``.
     in_place : bool
@@ -76,6 +78,8 @@ class Program:
         An op mixes the rows of a batch, so a batch must not be split into blocks.
     flops_per_row : int
         Arithmetic of the dense products, the unit of the cost model.
+    linked : object
+        What an executor keeps of the program once its kernels are compiled.
     """
 
     block: list[Instruction]
@@ -88,7 +92,9 @@ class Program:
     accumulators: tuple[str, ...] = ()
     parameters: int = 0
     gradients: int = 0
+    slots: int = 0
     units_major: bool = False
     in_place: bool = False
     whole_batch: bool = False
     flops_per_row: int = 0
+    linked: Any = field(default=None, repr=False, compare=False)

@@ -107,11 +107,11 @@ class Graph:
         return self.random_ops
 
     def prune(self, keep: Sequence[Value]) -> None:
-        """Drop the nodes that none of `keep` needs."""
+        """Drop the nodes that neither `keep` nor a node without outputs (a sum, a store) needs."""
         needed = {value.number for value in keep}
         nodes = []
         for node in reversed(self.nodes):
-            if any(output.number in needed for output in node.outputs):
+            if not node.outputs or any(output.number in needed for output in node.outputs):
                 needed.update(value.number for value in node.inputs)
                 nodes.append(node)
         self.nodes = nodes[::-1]

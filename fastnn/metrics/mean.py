@@ -102,9 +102,12 @@ class MeanMetric(Metric):
         if groups is not None:
             raise ArgumentError(f"{self.name}: update_state keeps sums only; call the metric to use groups.")
         y_true, y_pred, weights, _ = self._check(y_true, y_pred, sample_weight)
-        with np.errstate(all="ignore"):
-            total, weight = self._sums(y_true, y_pred, weights)
-        self._total += math.nan if has_nan(y_true) or has_nan(y_pred) else total
+        if has_nan(y_true) or has_nan(y_pred):
+            total, weight = math.nan, 1.0
+        else:
+            with np.errstate(all="ignore"):
+                total, weight = self._sums(y_true, y_pred, weights)
+        self._total += total
         self._weight += weight
 
     def result(self) -> MetricValue:

@@ -47,12 +47,12 @@ def areas(
     above = _cumulate(misses, first)
     if curve == "ROC":
         below = spread(negatives, first, len(misses)) - above + misses / 2.0
-        return np.add.reduceat(hits * below, first) / np.where(
-            positives * negatives > 0, positives * negatives, np.nan
-        )
-    found = _cumulate(hits, first)
-    precision = found / (found + above)
-    return np.add.reduceat(hits * precision, first) / np.where(positives > 0, positives, np.nan)
+        part, whole = hits * below, positives * negatives
+    else:
+        found = _cumulate(hits, first)
+        part, whole = hits * found / (found + above), positives
+    area = np.add.reduceat(part, first) / np.where(whole > 0, whole, np.nan)
+    return np.clip(area, 0.0, 1.0)
 
 
 def _cumulate(values: FloatArray, first: IntArray) -> FloatArray:

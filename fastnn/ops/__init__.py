@@ -22,8 +22,13 @@ from typing import Any
 
 # Importing a file adds its records to the table.
 from fastnn.ops import activations as _activations
+from fastnn.ops import bookkeeping as _bookkeeping
+from fastnn.ops import dropout as _dropout
+from fastnn.ops import elementwise as _elementwise
 from fastnn.ops import linear as _linear
+from fastnn.ops import losses as _losses
 from fastnn.ops import registry
+from fastnn.ops import updates as _updates
 from fastnn.ops.dispatch import OpFunction
 
 __all__ = ["names", "registry"]
@@ -36,6 +41,8 @@ def names() -> list[str]:
 
 # An op may share its name with the file of its records (``linear``): the function wins.
 globals().update({name: OpFunction(registry.get(name)) for name in registry.names()})
+# Updates overwrite their arrays, so they are plain functions: ``adam_inplace(param, grad, ...)``.
+globals().update({name: getattr(_updates, name) for name in _updates.__all__})
 
 
 def __getattr__(name: str) -> Any:  # ops registered later

@@ -7,7 +7,13 @@ import numpy as np
 from fastnn.backends.cpu.jit import inline_math, matrix, vector
 from fastnn.backends.cpu.lowering import InputStride, Row, Target, lowers
 from fastnn.backends.cpu.registers import KEYS, ROW_POSITION, ROWS, SHUFFLE, SIDE_A, SIDE_B, TOTAL, at
-from fastnn.random import SHUFFLE_ROUNDS
+from fastnn.random import (
+    PHILOX_INCREMENTS,
+    PHILOX_MULTIPLIERS,
+    PHILOX_ROUNDS,
+    SHUFFLE_ROUNDS,
+    SHUFFLE_STREAM,
+)
 
 _I64, _U64, _U32 = np.int64, np.uint64, np.uint32
 
@@ -43,6 +49,41 @@ def _turn(side, other, key, modulus):
     return moved - modulus if moved >= modulus else moved
 
 
+@inline_math
+def _philox_word(counter0, counter1, counter2, counter3, key0, key1, word):
+    """One output word of Philox4x32-7; twin of ``fastnn.random.philox``."""
+    c0, c1, c2, c3 = _U64(counter0), _U64(counter1), _U64(counter2), _U64(counter3)
+    k0, k1 = _U64(key0), _U64(key1)
+    low = _U64(0xFFFFFFFF)
+    for _ in range(PHILOX_ROUNDS):
+        p0 = c0 * _U64(PHILOX_MULTIPLIERS[0])
+        p1 = c2 * _U64(PHILOX_MULTIPLIERS[1])
+        c0, c1, c2, c3 = (
+            (p1 >> _U64(32)) ^ c1 ^ k0,
+            p1 & low,
+            (p0 >> _U64(32)) ^ c3 ^ k1,
+            p0 & low,
+        )
+        k0 = (k0 + _U64(PHILOX_INCREMENTS[0])) & low
+        k1 = (k1 + _U64(PHILOX_INCREMENTS[1])) & low
+    if word == 0:
+        return c0
+    if word == 1:
+        return c1
+    return c2 if word == 2 else c3
+
+
+@inline_math
+def shuffle_key(seed, epoch, number):
+    """Round key `number` of an epoch's shuffle; twin of ``fastnn.random.shuffle_keys``."""
+    low = _I64(0xFFFFFFFF)
+    word = _philox_word(
+        number // 4, epoch & low, (epoch >> 32) & low, _U64(SHUFFLE_STREAM),
+        seed & low, (seed >> 32) & low, number % 4,
+    )  # fmt: skip
+    return _I64(word)
+
+
 def order(dtype):
     """Row numbers of this block: q = [order]."""
     assert SHUFFLE_ROUNDS == 6
@@ -72,11 +113,12 @@ def order(dtype):
 def gather(dtype, source, units_major: bool, contiguous: bool):
     """Copy rows: q = [order, source, destination, row stride, column stride, units]; strides in items."""
 
+    size = np.dtype(source).itemsize
+
     def kernel(q, r):
         n, u = r[ROWS], q[9]
         rows = vector(at(q, r, 1), n, np.int64)
         row_stride, column_stride = q[7], 1 if contiguous else q[8]
-        size = np.dtype(source).itemsize
         if units_major:
             y = matrix(at(q, r, 5), u, n, dtype)
             for i in range(n):

@@ -10,7 +10,7 @@ import numpy as np
 from fastnn.backends.cpu import kernels
 from fastnn.backends.cpu.jit import compile_kernel
 from fastnn.backends.cpu.lowering import Scratch, Target
-from fastnn.backends.cpu.registers import BATCH, COUNT, FIRST, HIGH, ONE, ROWS
+from fastnn.backends.cpu.registers import BATCH, COUNT, FIRST, HIGH, ONE, ROWS, STEP
 from fastnn.ops.registry import Spec
 
 
@@ -59,9 +59,40 @@ def run(
     target = Target(np.float32 if dtype == np.float32 else np.float64)
     for row in kernels.lower(call, target):
         words, keep = _words(row.operands, rows)
-        compile_kernel(row.key, row.make).call(words.ctypes.data, registers.ctypes.data)
+        compile_kernel(row.key, row.make, row.exact).call(words.ctypes.data, registers.ctypes.data)
         del keep
     return outputs
+
+
+def run_update(
+    op: str,
+    param: np.ndarray,
+    grad: np.ndarray,
+    slots: Sequence[np.ndarray],
+    hyper: Sequence[float],
+    attrs: dict[str, Any],
+    step: int,
+) -> None:
+    """Take one optimizer step in place; the arrays are contiguous, of one float dtype and size."""
+    numbers = np.zeros(max(len(hyper), 8))
+    numbers[: len(hyper)] = hyper
+    spec = Spec((param.size,), rows=False)
+    gradient, parameter, *state = [ArrayRef(a.ctypes.data, spec) for a in (grad, param, *slots)]
+    call = Call(
+        op,
+        (gradient, ArrayRef(numbers.ctypes.data, spec)),
+        (parameter, *state),
+        {"start": 0, "steps": 1, **attrs},
+    )
+    registers = np.zeros(COUNT, np.int64)
+    registers[ONE] = 1
+    registers[STEP] = step - 1
+    registers[HIGH] = np.iinfo(np.int64).max
+    target = Target(np.float32 if param.dtype == np.float32 else np.float64)
+    for row in kernels.lower(call, target):
+        words, keep = _words(row.operands, 1)
+        compile_kernel(row.key, row.make, row.exact).call(words.ctypes.data, registers.ctypes.data)
+        del keep
 
 
 def _words(operands: Sequence[Any], rows: int) -> tuple[np.ndarray, Any]:

@@ -48,8 +48,9 @@ _EXACT_OPTIONS: dict[str, Any] = {"nopython": True, "error_model": "numpy"}
 
 #: Helper of a kernel, inlined, with the kernels' fast-math flags.
 inline = njit(error_model="numpy", fastmath=FASTMATH, forceinline=True)
-#: Helper whose operations must be evaluated exactly as written (range reductions, NaN tests).
-inline_math = njit(error_model="numpy", forceinline=True)
+#: Helper whose operations must be evaluated exactly as written (range reductions, NaN tests). An unset
+#: `fastmath` would be inherited from whichever caller compiles first, and so would the bits.
+inline_math = njit(error_model="numpy", fastmath=False, forceinline=True)
 
 KERNEL_SIGNATURE = types.void(types.CPointer(types.int64), types.CPointer(types.int64))
 _FUNCTION_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)

@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
-from fastnn.backends.cpu import activations, data, linear
+from fastnn.backends.cpu import (
+    activations,
+    data,
+    dropout,
+    elementwise,
+    linear,
+    loss_classes,
+    losses,
+    metrics,
+    update_gradients,
+    update_weights,
+    updates,
+)
 from fastnn.backends.cpu.lowering import has_lowering, lower
 
-__all__ = ["activations", "data", "has_lowering", "linear", "lower"]
+__all__ = [
+    "activations",
+    "data",
+    "dropout",
+    "elementwise",
+    "has_lowering",
+    "linear",
+    "loss_classes",
+    "losses",
+    "lower",
+    "update_gradients",
+    "update_weights",
+    "updates",
+]

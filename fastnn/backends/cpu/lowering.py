@@ -53,12 +53,18 @@ class Row(NamedTuple):
         Program values (two words each), ints and floats (one word each), in the kernel's order.
     sliced : bool
         In the update section: whether threads share the work by slices of the flat vector.
+    exact : bool
+        Compile without fast-math flags.
+    checked : bool
+        After this (sliced) row the team meets, and stops if the flag is set.
     """
 
     key: str
     make: Callable[[], Callable]
     operands: tuple[Any, ...]
     sliced: bool = False
+    exact: bool = False
+    checked: bool = False
 
 
 class Scratch(NamedTuple):
@@ -73,6 +79,19 @@ class InputStride(NamedTuple):
 
     index: int
     axis: int
+
+class LaneStride(NamedTuple):
+    """Operand: bytes from one lane's gradients to the next lane's."""
+
+
+LANE_STRIDE = LaneStride()
+
+
+class Flag(NamedTuple):
+    """Operand: address of the team's shared int64 that a kernel sets when it finds non-finite numbers."""
+
+
+FLAG = Flag()
 
 Lowering = Callable[[Any, Target], Sequence[Row]]
 _lowerings: dict[str, Lowering] = {}

@@ -9,15 +9,35 @@ Conventions
 -----------
 * NaN gives NaN; infinities and poles give the mathematical limit, never an exception.
 * Errors are in units in the last place (ulp) of the result, against the exact value.
-* Results below the smallest normal number are only accurate to a few of the smallest subnormal
-  numbers (`sigmoid` may give 0 there), and the sign of a zero result is not promised.
+* Results below the smallest normal number are accurate only to a few of the smallest subnormal
+  numbers; `exp`, `sigmoid` and `softplus` flush them to 0. The sign of a zero is not promised.
 * A fused multiply-add is assumed (x86-64-v3 or ARM64). Elsewhere it is emulated: correct, but slow.
-* `inline_math` compiles without fast-math flags: the range reductions below would not survive
-  reassociation.
+* `inline_math` must compile without fast-math flags: reassociation would undo the error-carrying
+  sums below, and the result would depend on the caller.
 
-Each polynomial is a minimax fit: Remez exchange in 40 to 60 digits on the stated interval, weighted
-to make the *relative* error of the function even, then rounded to the working precision (for float32
-one coefficient at a time, the rest fitted again).
+Each polynomial, but those of `cos`, is a minimax fit: Remez exchange in 40 to 60 digits on the stated
+interval, weighted to make the *relative* error of the function even, then rounded to the working
+precision (most float32 ones one coefficient at a time, the rest fitted again).
+
+The errors stated are the largest found, rounded up: over more than 15 million float32 arguments each,
+against float64 functions, and more than 15,000 float64 ones, against 40-digit arithmetic. Speed, best
+of 400 passes over 16,384 elements on one Zen 4 core with AVX-512, in nanoseconds an element:
+
+========  =======  =======
+function  float32  float64
+========  =======  =======
+exp       0.22     0.65
+expm1     0.21     0.62
+log       0.36     1.13
+log1p     0.37     1.14
+tanh      0.35     0.93
+sigmoid   0.29     0.80
+softplus  0.70     2.24
+erf       0.41     1.76
+cos       0.32     0.78
+========  =======  =======
+
+With AVX2 alone the same core takes 1.4 to 2.2 times as long.
 """
 
 from __future__ import annotations
@@ -32,12 +52,13 @@ __all__ = ["cos", "erf", "exp", "expm1", "log", "log1p", "sigmoid", "softplus", 
 # Every pair below is (for float32, for float64).
 
 LOG2_E = 1.4426950408889634
-# ln 2 and pi/2 as unevaluated sums high + low.
+# ln 2 and pi/2 as unevaluated sums.
 LN2_HIGH = (0.6931471824645996, 0.6931471805599453)
-LN2_LOW = (-1.904654323148236e-09, 2.3190468138462996e-17)
+LN2_LOW = (-1.9046542121259336e-09, 2.3190468138462996e-17)
 TWO_OVER_PI = 0.6366197723675814
 HALF_PI_HIGH = (1.5707963705062866, 1.5707963267948966)
 HALF_PI_LOW = (-4.371138828673793e-08, 6.123233995736766e-17)
+HALF_PI_LOWEST = (-1.7151245100058819e-15, -1.4973849048591833e-33)
 
 # Beyond these arguments the result is 0, -1, 1 or infinity in the working precision. EXP_LOWEST is where
 # 2**n, n = round(x / ln 2), becomes subnormal.
@@ -55,7 +76,10 @@ SMALLEST_NORMAL = (2.0**-126, 2.0**-1022)
 
 # expm1(r) = r + r^2 q(r) for |r| <= ln(2)/2; relative error 2^-26.1 and 2^-59.9.
 EXPM1_Q = (
-    (0.4999999701976776, 0.16666539013385773, 0.04166775569319725, 0.008367114700376987, 0.0013835907448083162),
+    (
+        0.4999999701976776, 0.16666539013385773, 0.04166775569319725, 0.008367114700376987,
+        0.0013835907448083162,
+    ),
     (
         0.5, 0.16666666666666677, 0.04166666666666651, 0.008333333333321683, 0.001388888888896245,
         0.00019841269886010946, 2.48015871726496e-05, 2.7557244307541935e-06, 2.7557402328902035e-07,
@@ -374,7 +398,7 @@ def expm1(x):
     Returns
     -------
     float32 or float64
-        Within 1.7 (float32) and @E1@ (float64) ulp.
+        Within 1.8 (float32) and 1.9 (float64) ulp.
     """
     return _half_expm1(_at_most(_at_least(x, EXPM1_LOWEST), EXP_HIGHEST)) * _constant(x, 2.0)
 
@@ -391,7 +415,7 @@ def log(x):
     Returns
     -------
     float32 or float64
-        Within @L@ (float32) and @L6@ (float64) ulp.
+        Within 1.1 (float32) and 1.0 (float64) ulp.
     """
     subnormal = x < _constant(x, SMALLEST_NORMAL)
     zero = _constant(x, 0.0)
@@ -412,7 +436,7 @@ def log1p(x):
     Returns
     -------
     float32 or float64
-        Within @LP@ (float32) and @LP6@ (float64) ulp.
+        Within 1.6 (float32) and 0.9 (float64) ulp.
     """
     return _log_limits(x, _constant(x, -1.0), _finite_log1p(x))
 
@@ -429,7 +453,7 @@ def tanh(x):
     Returns
     -------
     float32 or float64
-        Within @T@ (float32) and @T6@ (float64) ulp, exactly odd, never above 1.
+        Within 1.8 (float32) and 1.8 (float64) ulp, exactly odd, never above 1.
     """
     one = _constant(x, 1.0)
     t = _at_most(_abs(x), TANH_HIGHEST)
@@ -453,7 +477,7 @@ def sigmoid(x):
     Returns
     -------
     float32 or float64
-        Within @S@ (float32) and @S6@ (float64) ulp; 0 below x = -87.3 (float32) and -708.3 (float64).
+        Within 1.8 (float32) and 1.6 (float64) ulp; 0 below x = -87.3 (float32) and -708.3 (float64).
     """
     n, p = _reduced_expm1(_at_most(_at_least(-x, EXP_LOWEST), SIGMOID_HIGHEST))
     half = _constant(x, 0.5)
@@ -477,7 +501,7 @@ def softplus(x):
     Returns
     -------
     float32 or float64
-        Within @P@ (float32) and @P6@ (float64) ulp; underflows to 0 as `exp` does.
+        Within 1.9 (float32) and 1.6 (float64) ulp; underflows to 0 as `exp` does.
     """
     zero = _constant(x, 0.0)
     return (x if x > zero else zero) + _finite_log1p(exp(-_abs(x)))
@@ -495,7 +519,7 @@ def erf(x):
     Returns
     -------
     float32 or float64
-        Within @R@ (float32) and @R6@ (float64) ulp, exactly odd.
+        Within 1.98 (float32) and 1.5 (float64) ulp, exactly odd.
 
     Notes
     -----
@@ -514,17 +538,18 @@ def cos(x):
     Parameters
     ----------
     x : float32 or float64
-        From 0 to 2 pi. The reduction is not made for large arguments; infinities do not give NaN reliably.
+        From 0 to 2 pi: the reduction is not made for large arguments. Infinities give NaN.
 
     Returns
     -------
     float32 or float64
-        Within @C@ (float32) and @C6@ (float64) ulp.
+        Within 1.6 (float32) and 1.4 (float64) ulp.
     """
     half = _constant(x, 0.5)
     n = _round(x * _constant(x, TWO_OVER_PI))
     r = _fma(-n, _constant(x, HALF_PI_HIGH), x)
     r = _fma(-n, _constant(x, HALF_PI_LOW), r)
+    r = _fma(-n, _constant(x, HALF_PI_LOWEST), r)
     z = r * r
     sine = _fma(r * z, _polynomial(z, SIN_Q), r)
     cosine = _fma(z * z, _polynomial(z, COS_Q), _fma(-half, z, _constant(x, 1.0)))

@@ -1,0 +1,392 @@
+"""The CPU executor: links a program to memory and runs it, alone or with a team of threads."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn.backends.cpu import interpreter as control
+from fastnn.backends.cpu import kernels, registers
+from fastnn.backends.cpu.blas import one_thread
+from fastnn.backends.cpu.jit import compile_kernel
+from fastnn.backends.cpu.lowering import Flag, InputStride, LaneStride, Row, Scratch, Target
+from fastnn.backends.cpu.registers import WIDTH
+from fastnn.graph.program import Program, Ref
+from fastnn.random import shuffle_sides
+
+ALIGN = 64
+#: A block's temporaries should stay in the first- or second-level cache.
+NARROW_BLOCK_BYTES, BLOCK_BYTES = 48 << 10, 256 << 10
+SMALLEST_BLOCK, LARGEST_BLOCK = 64, 2048
+#: Arithmetic that makes a lane of its own worth while (some 20 us of it).
+FLOPS_PER_LANE = 2_000_000
+MOST_LANES = 16
+
+_active = 0
+_active_lock = threading.Lock()
+
+
+class Template:
+    """A program's table before memory is known: words, and what to add to each."""
+
+    def __init__(self, rows: Sequence[Row], columns: dict[str, int]):
+        self.kernels = [compile_kernel(row.key, row.make, row.exact) for row in rows]
+        words = np.zeros((len(rows), WIDTH), np.int64)
+        bases = np.zeros((len(rows), WIDTH), np.int64)
+        scaled = np.zeros((len(rows), WIDTH), bool)
+        for number, row in enumerate(rows):
+            words[number, 0] = self.kernels[number].address
+            if row.sliced:
+                words[number, control.SHARING] = control.CHECKED if row.checked else control.SLICED
+            position = 1
+            for operand in row.operands:
+                position = self._write(operand, words[number], bases[number], scaled[number], position, columns)
+        self.words, self.bases, self.scaled = words, bases, scaled
+        self.any_scaled = bool(scaled.any())
+
+    @staticmethod
+    def _write(operand: Any, words, bases, scaled, at: int, columns: dict[str, int]) -> int:
+        if isinstance(operand, Ref):
+            words[at], words[at + 1] = operand.offset, operand.stride
+            name = f"{operand.region}{operand.index}" if operand.region in ("input", "output", "slot") else operand.region
+            bases[at] = columns[name]
+            scaled[at] = operand.region == "arena"
+            return at + 2
+        if isinstance(operand, Scratch):
+            bases[at] = columns["scratch"]
+            return at + 2
+        if isinstance(operand, InputStride):
+            bases[at] = columns[f"stride{operand.index}.{operand.axis}"]
+        elif isinstance(operand, LaneStride):
+            bases[at] = columns["lane_stride"]
+        elif isinstance(operand, Flag):
+            bases[at] = columns["flag"]
+        elif isinstance(operand, float):
+            words[at] = np.float64(operand).view(np.int64)
+        else:
+            words[at] = int(operand)
+        return at + 1
+
+    def link(self, bases: np.ndarray, rows_per_block: int) -> np.ndarray:
+        """Return the table with addresses in place."""
+        words = self.words + bases[self.bases]
+        if self.any_scaled:
+            words += np.where(self.scaled, self.words * (rows_per_block - 1), 0)
+        return words
+
+
+class Linked:
+    """What is kept of a program once its kernels are compiled; cached on the program."""
+
+    def __init__(self, program: Program):
+        target = Target(np.float32 if program.dtype == "float32" else np.float64, program.units_major)
+        names = ["none", "arena", "fixed", "scratch", "parameter", "gradient", "accumulator", "hyper", "lane_stride", "flag"]
+        for index in range(len(program.inputs)):
+            names += [f"input{index}", f"stride{index}.0", f"stride{index}.1"]
+        names += [f"output{index}" for index in range(len(program.outputs))]
+        names += [f"slot{index}" for index in range(program.slots)]
+        self.columns = {name: number for number, name in enumerate(names)}
+        rows = [row for instruction in program.block for row in kernels.lower(instruction, target)]
+        self.block = Template(rows, self.columns)
+        rows = [row for instruction in program.update for row in kernels.lower(instruction, target)]
+        self.update = Template(rows, self.columns)
+        self.uses_blas = any(kernel.key.startswith("gemm") for kernel in self.block.kernels)
+
+
+def linked(program: Program) -> Linked:
+    """Compile (once) and return what a session needs of a program."""
+    if program.linked is None:
+        program.linked = Linked(program)
+    return program.linked
+
+
+def rows_per_block(program: Program, batch: int) -> tuple[int, int]:
+    """Return how a batch is cut: rows in a block (a multiple of 16), and gradient lanes.
+
+    Both depend on the program and the batch alone, never on the machine or its threads, because the
+    order in which gradients are summed follows from them.
+    """
+    batch = max(batch, 1)
+    if program.whole_batch:
+        return -(-batch // 16) * 16, 1
+    budget = NARROW_BLOCK_BYTES if program.units_major else BLOCK_BYTES
+    largest = budget // max(program.arena_row_bytes, 1)
+    largest = min(max(largest, SMALLEST_BLOCK), LARGEST_BLOCK)
+    work = batch * program.flops_per_row
+    lanes = work // FLOPS_PER_LANE
+    if program.gradients:  # reducing the lanes must stay under a tenth of the step
+        itemsize = 4 if program.dtype == "float32" else 8
+        lanes = min(lanes, int(work * 0.01) // (program.gradients * itemsize))
+    lanes = min(max(lanes, 1), MOST_LANES)
+    lanes = 1 << (int(lanes).bit_length() - 1)
+    blocks = -(-batch // largest)
+    blocks = -(-blocks // lanes) * lanes
+    block = -(-batch // blocks)
+    return -(-block // 16) * 16, lanes
+
+
+class Session:
+    """A program bound to its memory: parameters, data and state. Runs until told to stop.
+
+    Parameters
+    ----------
+    program : Program
+    parameters : ndarray
+        The flat parameter buffer.
+    inputs : sequence of ndarray
+        Inputs, targets and weights; rows first; at most two axes used; any strides when gathered.
+    outputs : sequence of ndarray
+        Arrays written by ``store``.
+    batch_size : int
+    epoch_rows : int
+        Rows visited in an epoch.
+    total_rows : int
+        Rows of the data.
+    slots : sequence of ndarray
+        The optimizer's flat state vectors.
+    hyper : ndarray of float64
+        Learning rate and the like, read by the update kernels.
+    losses : int
+        How many of the accumulators are losses, which must stay finite.
+    batch_mean : sequence of bool
+        For each accumulator, whether a batch's sum is to be multiplied by the batch's rows.
+    seed, shuffle, step, epoch, position : int
+        Where the random streams and the run stand.
+    threads : int or None
+        At most so many threads; None lets the cost model decide.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        parameters: np.ndarray,
+        inputs: Sequence[np.ndarray],
+        batch_size: int,
+        epoch_rows: int,
+        total_rows: int,
+        outputs: Sequence[np.ndarray] = (),
+        slots: Sequence[np.ndarray] = (),
+        hyper: np.ndarray | None = None,
+        losses: int = 0,
+        batch_mean: Sequence[bool] = (),
+        seed: int = 0,
+        shuffle: bool = False,
+        step: int = 0,
+        epoch: int = 0,
+        position: int = 0,
+        threads: int | None = None,
+    ):
+        self.program = program
+        self._linked = linked(program)
+        self.block, self.lanes = rows_per_block(program, min(batch_size, epoch_rows))
+        self.threads = self._team_size(threads, min(batch_size, epoch_rows))
+        self._keep = [parameters, inputs, outputs, slots, hyper]
+        self._sums = max(len(program.accumulators), 1)
+        self._seed, self._shuffle = seed, shuffle
+        self._total = total_rows
+        self._steps_per_epoch = -(-epoch_rows // batch_size) if epoch_rows else 0
+        self._layout(parameters, inputs, outputs, slots, hyper)
+        self._control(batch_size, epoch_rows, losses, batch_mean)
+        self.state[control.AT_STEP] = step
+        self.state[control.AT_EPOCH] = epoch
+        self.state[control.AT_POSITION] = position
+        self.stop = self._stop
+        self.seconds_per_step = 0.0
+
+    # ------------------------------------------------------------------ set-up
+    def _team_size(self, threads: int | None, batch: int) -> int:
+        if threads is None:
+            # Below two lanes there is nothing to share; other fits in this process want cores as well.
+            threads = max(1, available_cores() // max(1, _active + 1))
+        return max(1, min(threads, self.lanes))
+
+    def _layout(self, parameters, inputs, outputs, slots, hyper) -> None:
+        program, team = self.program, self.threads
+        itemsize = 4 if program.dtype == "float32" else 8
+        arena = _aligned(program.arena_row_bytes * self.block)
+        fixed = _aligned(program.fixed_bytes)
+        scratch = _aligned(2 * 8 * self.block)
+        per_thread = arena + fixed + scratch
+        lane_bytes = _aligned(program.gradients * itemsize) + ALIGN
+        memory = np.empty(team * per_thread + self.lanes * lane_bytes + ALIGN, np.uint8)
+        base = -(-memory.ctypes.data // ALIGN) * ALIGN
+        self._gradients_at = base + team * per_thread
+        self._lane_bytes = lane_bytes
+        self._memory = memory
+        if program.gradients:  # pad elements and unused parameters are never written: they must be zero
+            memory[self._gradients_at - memory.ctypes.data :].fill(0)
+        self._sums_by_lane = np.zeros((self.lanes, self._sums))
+        self._epoch_sums = np.zeros(self._sums)
+        self._flag = np.zeros(8, np.int64)
+        columns = self._linked.columns
+        bases = np.zeros(len(columns), np.int64)
+        bases[columns["parameter"]] = parameters.ctypes.data
+        bases[columns["hyper"]] = 0 if hyper is None else hyper.ctypes.data
+        bases[columns["lane_stride"]] = lane_bytes
+        bases[columns["flag"]] = self._flag.ctypes.data
+        for index, array in enumerate(inputs):
+            bases[columns[f"input{index}"]] = array.ctypes.data
+            strides = array.strides if array.ndim > 1 else (*array.strides, array.itemsize)
+            bases[columns[f"stride{index}.0"]] = strides[0] // array.itemsize
+            bases[columns[f"stride{index}.1"]] = strides[-1] // array.itemsize
+        for index, array in enumerate(outputs):
+            bases[columns[f"output{index}"]] = array.ctypes.data
+        for index, array in enumerate(slots):
+            bases[columns[f"slot{index}"]] = array.ctypes.data
+        block, update = self._linked.block, self._linked.update
+        self._table = np.empty((self.lanes, *block.words.shape), np.int64)
+        for lane in range(self.lanes):
+            at = base + (lane * team // self.lanes) * per_thread
+            bases[columns["arena"]] = at
+            bases[columns["fixed"]] = at + arena
+            bases[columns["scratch"]] = at + arena + fixed
+            bases[columns["gradient"]] = self._gradients_at + lane * lane_bytes
+            bases[columns["accumulator"]] = self._sums_by_lane[lane].ctypes.data
+            self._table[lane] = block.link(bases, self.block)
+        bases[columns["gradient"]] = self._gradients_at
+        bases[columns["accumulator"]] = self._epoch_sums.ctypes.data
+        self._update = update.link(bases, self.block)
+
+    def _control(self, batch_size: int, epoch_rows: int, losses: int, batch_mean: Sequence[bool]) -> None:
+        q = self._q = np.zeros(control.CONTROL_WORDS, np.int64)
+        self.state = np.zeros(control.STATE_WORDS, np.int64)
+        self._barrier = np.zeros(32, np.int64)
+        self._stop = np.zeros(8, np.int64)
+        self._modes = np.zeros(self._sums, np.int64)
+        self._modes[: len(batch_mean)] = batch_mean
+        q[control.MAX_LANES] = self.lanes
+        q[control.TABLE], q[control.TABLE_ROWS] = self._table.ctypes.data, self._table.shape[1]
+        q[control.UPDATE], q[control.UPDATE_ROWS] = self._update.ctypes.data, self._update.shape[0]
+        q[control.BLOCK] = self.block
+        q[control.BATCH_SIZE], q[control.EPOCH_ROWS] = batch_size, epoch_rows
+        q[control.BARRIER_AT] = -(-self._barrier.ctypes.data // ALIGN) * ALIGN
+        q[control.YIELD_AT] = _yield_address()
+        q[control.STOP_AT], q[control.FLAG_AT] = self._stop.ctypes.data, self._flag.ctypes.data
+        q[control.STATE_AT] = self.state.ctypes.data
+        q[control.SUMS_AT], q[control.EPOCH_SUMS_AT] = self._sums_by_lane.ctypes.data, self._epoch_sums.ctypes.data
+        q[control.MODES_AT] = self._modes.ctypes.data
+        q[control.SUMS], q[control.LOSSES] = self._sums, losses
+        r = self._r = np.zeros((self.threads, registers.COUNT), np.int64)
+        r[:, registers.ONE] = 1
+        r[:, registers.THREAD] = np.arange(self.threads)
+        r[:, registers.THREADS] = self.threads
+        r[:, registers.SEED] = self._seed
+        r[:, registers.TOTAL] = self._total
+        r[:, registers.SHUFFLE] = self._shuffle
+        r[:, registers.EPOCH] = -1
+        if self._shuffle:
+            r[:, registers.SIDE_A], r[:, registers.SIDE_B] = shuffle_sides(self._total)
+        elements = self.program.gradients
+        shares = self.threads if elements >= 32768 else 1  # sharing a short vector costs more than it saves
+        for thread in range(self.threads):
+            low, high = elements * thread // shares // 16 * 16, elements * (thread + 1) // shares // 16 * 16
+            r[thread, registers.LOW] = min(low, elements)
+            r[thread, registers.HIGH] = elements if thread == shares - 1 else min(high, elements)
+        self._run = control.interpreter().call
+
+    # ------------------------------------------------------------------ running
+    @property
+    def step(self) -> int:
+        """Training steps done."""
+        return int(self.state[control.AT_STEP])
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done (the number of the current one)."""
+        return int(self.state[control.AT_EPOCH])
+
+    @property
+    def position(self) -> int:
+        """Rows of the current epoch done."""
+        return int(self.state[control.AT_POSITION])
+
+    @property
+    def sums(self) -> np.ndarray:
+        """The sums of the current epoch so far."""
+        return self._epoch_sums
+
+    def run(self, steps: int, epochs: int) -> tuple[np.ndarray, int]:
+        """Run at most `steps` steps, until `epochs` epochs have ended.
+
+        Returns
+        -------
+        log : ndarray of float64, shape (epochs ended, accumulators)
+            The sums of each epoch that ended.
+        status : int
+            0, or why the run stopped: 1 a loss, 2 a gradient is not finite.
+        """
+        log = np.zeros((max(epochs, 1), self._sums))
+        q, state = self._q, self.state
+        q[control.STEPS], q[control.LOG_ROWS], q[control.LOG_AT] = steps, epochs, log.ctypes.data
+        state[control.LOGGED] = state[control.STATUS] = state[control.HALT] = 0
+        self._flag[0] = 0
+        self._barrier[:] = 0
+        self._r[:, registers.BARRIER] = 0
+        helpers = [
+            threading.Thread(target=self._run, args=(q.ctypes.data, self._r[thread].ctypes.data), daemon=True)
+            for thread in range(1, self.threads)
+        ]
+        for helper in helpers:
+            helper.start()
+        self._run(q.ctypes.data, self._r[0].ctypes.data)
+        for helper in helpers:
+            helper.join()
+        return log[: state[control.LOGGED]], int(state[control.STATUS])
+
+    def __enter__(self) -> Session:
+        global _active
+        with _active_lock:
+            _active += 1
+        self._blas: Any = one_thread() if self._linked.uses_blas else None
+        if self._blas is not None:
+            self._blas.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        global _active
+        if self._blas is not None:
+            self._blas.__exit__(None, None, None)
+        with _active_lock:
+            _active -= 1
+
+
+def stage(program: Program, arrays: Sequence[np.ndarray], batch: int) -> list[np.ndarray]:
+    """Cut arrays into the (units, rows) blocks of a full batch, once, so that no step has to transpose."""
+    block, _ = rows_per_block(program, batch)
+    staged = []
+    for array, spec in zip(arrays, program.inputs, strict=True):
+        dtype = program.dtype if spec.kind == "float" else np.int32
+        pieces = [np.ascontiguousarray(array[at : at + block].T, dtype).ravel() for at in range(0, len(array), block)]
+        staged.append(np.concatenate(pieces).reshape(len(array), -1))
+    return staged
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGN) * ALIGN
+
+
+def _yield_address() -> int:
+    global _yield
+    if _yield is None:
+        if sys.platform == "win32":
+            _yield = ctypes.windll.kernel32.SwitchToThread
+        else:
+            _yield = ctypes.CDLL(None).sched_yield
+    return ctypes.cast(_yield, ctypes.c_void_p).value or 0
+
+
+_yield: Any = None

@@ -1,0 +1,135 @@
+"""Variables: named views of one flat buffer, which every optimizer step, copy and save treats as one vector."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import random
+from fastnn.errors import ArgumentError, NotBuiltError
+
+#: Variables begin at multiples of so many elements (a 64-byte line of float32).
+ALIGNMENT = 16
+
+
+class Storage:
+    """A flat buffer and the variables that live in it.
+
+    Attributes
+    ----------
+    array : ndarray, shape (elements,)
+        Zero between the variables.
+    """
+
+    def __init__(self, variables: Sequence[Variable], dtype: str, old: dict[int, np.ndarray]):
+        self.variables = list(variables)
+        offset = 0
+        offsets = []
+        for variable in variables:
+            offsets.append(offset)
+            offset += -(-variable.size // ALIGNMENT) * ALIGNMENT
+        self.array = np.zeros(offset, dtype)
+        for variable, start in zip(variables, offsets, strict=True):
+            variable.storage, variable.offset = self, start
+            if id(variable) in old:
+                variable.view()[...] = old[id(variable)]
+
+
+class Variable:
+    """An array of parameters.
+
+    Attributes
+    ----------
+    path : str
+        Layer's name and the variable's own, ``'hidden/kernel'``.
+    shape : tuple of int
+    initializer, regularizer, constraint
+    trainable : bool
+    storage : Storage or None
+        Where the values live, once a model has placed them.
+    offset : int
+        First element in the storage.
+    """
+
+    __slots__ = ("constraint", "initializer", "offset", "path", "regularizer", "shape", "size", "storage", "trainable")
+
+    def __init__(self, path: str, shape: tuple[int, ...], initializer: Any, regularizer: Any, constraint: Any, trainable: bool):
+        self.path = path
+        self.shape = shape
+        self.size = math.prod(shape)
+        if self.size > 2**40:
+            raise ArgumentError(f"{path} would have {self.size} elements, of shape {shape}: too many to allocate.")
+        self.initializer = initializer
+        self.regularizer = regularizer
+        self.constraint = constraint
+        self.trainable = trainable
+        self.storage: Storage | None = None
+        self.offset = 0
+
+    @property
+    def name(self) -> str:
+        """The variable's own name, without the layer's."""
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the values."""
+        return self._placed().array.dtype
+
+    def view(self) -> np.ndarray:
+        """Return the values themselves: writing to them changes the model."""
+        return self._placed().array[self.offset : self.offset + self.size].reshape(self.shape)
+
+    def numpy(self) -> np.ndarray:
+        """Return a copy of the values."""
+        return self.view().copy()
+
+    def assign(self, values: Any) -> None:
+        """Set the values."""
+        self.view()[...] = values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.numpy() if dtype is None else self.numpy().astype(dtype)
+
+    def _placed(self) -> Storage:
+        if self.storage is None:
+            raise NotBuiltError(f"{self.path} has no values yet: its layer is not part of a model.")
+        return self.storage
+
+    def __repr__(self) -> str:
+        return f"<Variable {self.path} {self.shape}>"
+
+
+def place(variables: Sequence[Variable], dtype: str, seed: int) -> Storage:
+    """Put variables into one storage, drawing initial values for those that have none.
+
+    Variables that live elsewhere already bring along their whole old storage, so that every model that
+    uses any of them still finds all of its own in one buffer.
+
+    Parameters
+    ----------
+    variables : sequence of Variable
+    dtype : {'float32', 'float64'}
+    seed : int
+        Seeds the initial values: variable number i draws from node i of the seed tree.
+    """
+    storages = {id(v.storage): v.storage for v in variables}
+    if len(storages) == 1 and None not in storages.values():
+        return next(iter(storages.values()))  # type: ignore[return-value]
+    everything: dict[int, Variable] = {}
+    old: dict[int, np.ndarray] = {}
+    for storage in storages.values():
+        for variable in storage.variables if storage else ():
+            everything[id(variable)] = variable
+            old[id(variable)] = variable.numpy()
+    for variable in variables:
+        everything.setdefault(id(variable), variable)
+    merged = Storage(list(everything.values()), dtype, old)
+    for number, variable in enumerate(variables):
+        if id(variable) not in old:
+            generator = random.generator(seed, random.INIT_STREAM, number)
+            variable.assign(variable.initializer(variable.shape, merged.array.dtype, generator))
+    return merged

@@ -1,0 +1,1 @@
+"""Training: checking data, building programs, the one training loop."""

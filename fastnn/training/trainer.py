@@ -1,0 +1,190 @@
+"""The training loop: the only one, whatever the model, the data or the callbacks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn.backends.cpu.executor import Session, stage
+from fastnn.callbacks.base import CallbackList
+from fastnn.errors import NonFiniteLossError
+from fastnn.training.evaluation import Evaluator
+from fastnn.training.history import History
+from fastnn.training.step import StepPlan, step_plan
+from fastnn.training.table import Table
+
+#: A compiled call lasts about so long, after which Python can act on Ctrl-C.
+CALL_SECONDS = 0.03
+#: Data up to this size may be kept a second time, cut into blocks.
+STAGED_BYTES = 32 << 20
+
+
+class Training:
+    """One call of ``fit``.
+
+    Parameters
+    ----------
+    model : Model
+        Built and compiled.
+    table : Table
+        The training rows.
+    batch_size : int
+    shuffle : bool
+    steps_per_epoch : int or None
+    threads : int or None
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        table: Table,
+        batch_size: int,
+        shuffle: bool = True,
+        steps_per_epoch: int | None = None,
+        threads: int | None = None,
+        seed: int | None = None,
+    ):
+        self.model = model
+        self.table = table
+        self.compiled = model.compiled
+        self.rows = table.rows if steps_per_epoch is None else min(table.rows, steps_per_epoch * batch_size)
+        self.batch_size = min(batch_size, self.rows)
+        single = self.rows == table.rows and self.batch_size == self.rows
+        self.shuffle = shuffle and not single  # the order within a full batch makes no difference
+        self.metrics = self.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
+        in_place = not self.shuffle and table.readable_in_place(model.dtype)
+        staged = single and table.bytes() <= STAGED_BYTES
+        self.plan: StepPlan = step_plan(
+            model, self.compiled, self.metrics, table.weighted, table.sources(),
+            training=True, in_place=in_place, staged=staged,
+        )  # fmt: skip
+        program = self.plan.program
+        state = model.optimizer_state(self.plan)
+        self.predictions = [np.empty((table.rows, spec.size), model.dtype) for spec in program.outputs]
+        arrays: Sequence[np.ndarray] = table.arrays()
+        if program.units_major and program.in_place:
+            arrays = stage(program, arrays, self.batch_size)
+        self.state = state
+        self.session = Session(
+            program,
+            parameters=model.storage.array,
+            inputs=arrays,
+            outputs=self.predictions,
+            slots=state.slots,
+            hyper=state.hyper,
+            batch_size=self.batch_size,
+            epoch_rows=self.rows,
+            total_rows=table.rows,
+            losses=self.plan.losses,
+            batch_mean=self.plan.batch_mean,
+            seed=model.seed if seed is None else seed,
+            shuffle=self.shuffle,
+            step=state.step,
+            epoch=state.epoch,
+            threads=threads,
+        )
+        self.steps_per_epoch = -(-self.rows // self.batch_size)
+        self._evaluator = Evaluator(self.compiled, self.metrics, self.plan, table, self.rows)
+
+    # ------------------------------------------------------------------ the loop
+    def run(
+        self,
+        callbacks: CallbackList,
+        history: History,
+        first_epoch: int,
+        epochs: int,
+        validate: Any = None,
+        validation_freq: Any = 1,
+    ) -> None:
+        """Train from `first_epoch` until `epochs`; `validate()` returns the validation's logs."""
+        model, session = self.model, self.session
+        every_epoch = callbacks.wants_epochs or validate is not None or bool(self.plan.stored)
+        every_epoch = every_epoch or callable(self.compiled.optimizer.learning_rate)
+        epoch = first_epoch
+        with session:
+            while epoch < epochs and not model.stop_training:
+                if every_epoch:
+                    self._set_learning_rate()
+                    callbacks.call("on_epoch_begin", epoch, {})
+                    self._set_learning_rate()
+                    log = self._steps(1, callbacks if callbacks.wants_batches else None)
+                    if not len(log):
+                        break
+                    logs = self._evaluator.logs(log[0], self.predictions)
+                    if validate is not None and _due(validation_freq, epoch):
+                        logs.update({f"val_{key}": value for key, value in validate().items()})
+                    history.on_epoch_end(epoch, logs)
+                    callbacks.call("on_epoch_end", epoch, logs)
+                    epoch += 1
+                else:
+                    self._set_learning_rate()
+                    log = self._steps(epochs - epoch, None, partial=True)
+                    history.extend(epoch, self._evaluator.columns(log))
+                    epoch += len(log)
+
+    def _set_learning_rate(self) -> None:
+        self.state.hyper[0] = self.compiled.optimizer.learning_rate_at(self.session.step)
+
+    def _steps(self, epochs: int, callbacks: CallbackList | None, partial: bool = False) -> np.ndarray:
+        """Run until `epochs` epochs have ended (if `partial`, any), in calls of a bounded time."""
+        session, model = self.session, self.model
+        try:
+            while True:
+                if callbacks is not None:
+                    log = self._one_batch(callbacks)
+                else:
+                    # The rate is measured as we go; the first call is a guess from the arithmetic.
+                    rate = session.seconds_per_step or self._guess()
+                    steps = max(1, int(CALL_SECONDS / rate))
+                    whole = max(1, min(epochs, steps // self.steps_per_epoch + 1))
+                    started = time.perf_counter()
+                    before = session.step
+                    log = self._checked(session.run(steps, whole))
+                    done = session.step - before
+                    if done:
+                        session.seconds_per_step = max((time.perf_counter() - started) / done, 1e-8)
+                if len(log) and (partial or len(log) >= epochs):
+                    return log
+                if model.stop_training:
+                    return log
+        finally:
+            self.state.step, self.state.epoch = session.step, session.epoch
+
+    def _guess(self) -> float:
+        return self.batch_size * self.plan.program.flops_per_row / 2e10 + 2e-6
+
+    def _one_batch(self, callbacks: CallbackList) -> np.ndarray:
+        session = self.session
+        batch = session.position // self.batch_size
+        callbacks.call("on_batch_begin", batch, {})
+        callbacks.call("on_train_batch_begin", batch, {})
+        log = self._checked(session.run(1, 1))
+        rows = self.rows if len(log) else session.position
+        sums = log[0] if len(log) else session.sums
+        logs = self._evaluator.logs(sums, None, rows)
+        callbacks.call("on_train_batch_end", batch, logs)
+        callbacks.call("on_batch_end", batch, logs)
+        return log
+
+    def _checked(self, outcome: tuple[np.ndarray, int]) -> np.ndarray:
+        log, status = outcome
+        if status:
+            session = self.session
+            what = "loss" if status == 1 else "gradient"
+            rate = float(self.state.hyper[0])
+            raise NonFiniteLossError(
+                f"The {what} became NaN or infinite in epoch {session.epoch + 1}, step "
+                f"{session.position // self.batch_size + 1} of {self.steps_per_epoch}, with learning rate {rate:g}. "
+                "The weights from before that step are kept. A smaller learning rate, normalised inputs or "
+                "clipnorm usually help."
+            )
+        return log
+
+
+def _due(validation_freq: Any, epoch: int) -> bool:
+    if isinstance(validation_freq, int):
+        return (epoch + 1) % validation_freq == 0
+    return epoch + 1 in validation_freq
