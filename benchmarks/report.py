@@ -38,16 +38,21 @@ def judge(rows: list[dict[str, Any]], tolerance: float) -> None:
             row["verdict"] = "ok"
 
 
-def compare(rows: list[dict[str, Any]], flops: int, peak_gflops: float | None) -> None:
-    """Adds the ratio to ours (how many times longer a rival takes) and the share of the cores' GEMM peak."""
+def compare(rows: list[dict[str, Any]]) -> None:
+    """Adds the ratio to ours: how many times longer a rival takes."""
     ours = next((r["median_us"] for r in rows if r["rival"] == OURS and "median_us" in r), None)
     for row in rows:
-        if "median_us" not in row:
-            continue
-        if ours is not None:
+        if "median_us" in row and ours is not None:
             row["ratio_to_ours"] = row["median_us"] / ours
-        if peak_gflops and "models" not in row:
-            row["fraction_of_peak"] = flops / (row["median_us"] * 1e3) / (peak_gflops * row["threads"])
+
+
+def add_peak_fraction(rows: list[dict[str, Any]], workloads: dict[str, Any], peak: dict[str, float]) -> None:
+    """Adds the share of the cores' measured GEMM peak (GFLOP/s by dtype) in the matrix products."""
+    for row in rows:
+        w = workloads[row["workload"]]
+        if w["kind"] == "steps" and "median_us" in row:
+            gflops = w["step_flops"] / (row["median_us"] * 1e3)
+            row["fraction_of_peak"] = gflops / (peak[w["dtype"]] * row["threads"])
 
 
 def _number(value: float | None, form: str = ".3g", suffix: str = "") -> str:

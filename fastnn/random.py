@@ -15,6 +15,8 @@ import threading
 
 import numpy as np
 
+from fastnn.errors import ArgumentError
+
 PHILOX_ROUNDS = 7
 PHILOX_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 PHILOX_INCREMENTS = (0x9E3779B9, 0xBB67AE85)
@@ -22,7 +24,9 @@ PHILOX_INCREMENTS = (0x9E3779B9, 0xBB67AE85)
 CHUNK, LANES = 512, 64
 #: Tags of the streams, so that a mask and a shuffle never share counters.
 SHUFFLE_STREAM, INIT_STREAM = 0x5F5F0001, 0x5F5F0002
-SHUFFLE_ROUNDS = 6
+SHUFFLE_ROUNDS = 4
+#: Row numbers are mixed as 32-bit words.
+MOST_ROWS = 2**31 - 1
 
 _MASK32 = np.uint64(0xFFFFFFFF)
 
@@ -135,7 +139,7 @@ def _counters(count: int, stream: int, step: int) -> np.ndarray:
 
 def shuffle_keys(seed: int, epoch: int) -> np.ndarray:
     """Return the round keys (uint32) of an epoch's shuffle."""
-    counter = _counters(2, SHUFFLE_STREAM, epoch)
+    counter = _counters(1, SHUFFLE_STREAM, epoch)
     return philox(counter, split_seed(seed)).reshape(-1)[:SHUFFLE_ROUNDS]
 
 
@@ -162,6 +166,8 @@ def permutation(rows: int, seed: int, epoch: int) -> np.ndarray:
     >>> sorted(permutation(5, seed=1, epoch=0).tolist())
     [0, 1, 2, 3, 4]
     """
+    if rows > MOST_ROWS:
+        raise ArgumentError(f"At most {MOST_ROWS} rows can be shuffled. Received: {rows}.")
     index = np.arange(rows, dtype=np.int64)
     if rows < 2:
         return index

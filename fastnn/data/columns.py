@@ -15,9 +15,7 @@ from fastnn.data.read import load_pandas
 from fastnn.errors import DataError, DtypeError
 
 NUMBER, CATEGORY, LEFT_OUT = "number", "category", "left out"
-IDENTIFIER_NAME = re.compile(
-    r"(.*[_\s.-])?(?i:id|uuid|guid|key|index|idx|rowid)|.*[a-z](Id|ID)|Unnamed: \d+"
-)
+IDENTIFIER_NAME = re.compile(r"(.*[_\s.-])?(?i:id|uuid|guid|key|index|idx|rowid)|.*[a-z](Id|ID)|Unnamed: \d+")
 #: From so many rows on, whole numbers without repetition or gaps are taken for a row number.
 ROWS_TO_CALL_IT_A_COUNTER = 50
 #: Text with so many distinct values a row is taken for an identifier.
@@ -117,7 +115,8 @@ def kind_of(series: Any, where: str) -> str:
         return "bool"
     if types.is_complex_dtype(series.dtype) or found == "complex":
         raise DtypeError(
-            f"{where} holds complex numbers. Give two columns, real and imaginary part, or leave it out."
+            f"{where} must hold real numbers. Received: complex ones. Give two columns, real and imaginary "
+            "part, or leave it out (drop=, --drop)."
         )
     if found in ("integer", "floating", "mixed-integer-float", "decimal"):
         return "number"
@@ -194,8 +193,8 @@ def check_finite(values: NDArray[np.float64], where: str) -> None:
     if len(infinite):
         raise DataError(
             f"{where} must be finite. Received: {values[infinite[0]]} in {len(infinite):,} of "
-            f"{len(values):,} rows, first in row {infinite[0]} (counted from 0). Replace infinities, or leave "
-            "them empty."
+            f"{len(values):,} rows, first in row {infinite[0]} (counted from 0). Replace infinities, or "
+            "leave them empty."
         )
 
 

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from fastnn.graph.fuse import fuse_activations
 from fastnn.graph.program import Instruction, Program, Ref
 from fastnn.graph.trace import Graph, Node, Value
+from fastnn.ops.activations import ELEMENTWISE
+from fastnn.ops.bookkeeping import METRICS
+from fastnn.ops.losses import LOSSES
 from fastnn.ops.registry import Spec
 
 #: Up to this many units a layer, blocks are stored (units, rows) and rows fill the vector lanes.
@@ -14,10 +17,11 @@ NARROW = 12
 #: Ops that know the (units, rows) layout; any other op makes the program row-major.
 UNITS_MAJOR_OPS = frozenset(
     "dense dense_dx dense_dw dense_db softmax softmax_grad log_softmax log_softmax_grad dropout "
-    "add subtract multiply scale accumulate store".split()
-)
+    "alpha_dropout add subtract multiply maximum maximum_grad minimum minimum_grad scale concatenate slice "
+    "slice_grad sum_rows accumulate store activity_penalty_grad".split()
+) | {*METRICS, *(f"{name}_grad" for name in LOSSES)}
 #: Ops that mix the rows of a batch.
-WHOLE_BATCH_OPS = frozenset(["batch_norm_train", "batch_norm_train_grad"])
+WHOLE_BATCH_OPS = frozenset(["batch_norm_train", "batch_norm_dx"])
 _ITEMSIZE = {"float32": 4, "float64": 8}
 INT_BYTES = 4
 INDEX_BYTES = 8
@@ -36,7 +40,6 @@ def plan(
     slots: int = 0,
     in_place: bool = False,
     staged: bool = False,
-    units_major_ops: frozenset[str] = frozenset(),
 ) -> Program:
     """Plan a graph's memory and order.
 
@@ -52,12 +55,10 @@ def plan(
         The inputs will be cut into (units, rows) blocks beforehand if the program wants that layout.
     outputs, accumulators, update, parameters, gradients, slots, in_place
         As in :class:`Program`.
-    units_major_ops : frozenset of str
-        Further ops that know the (units, rows) layout.
     """
     fuse_activations(graph)
     itemsize = _ITEMSIZE[dtype]
-    units_major = _narrow(graph, UNITS_MAJOR_OPS | units_major_ops)
+    units_major = _narrow(graph)
     if units_major:
         in_place = staged
     memory = _Memory(itemsize)
@@ -197,21 +198,15 @@ def _last_uses(graph: Graph) -> dict[int, list[int]]:
     return found
 
 
-def _narrow(graph: Graph, known: frozenset[str]) -> bool:
+def _narrow(graph: Graph) -> bool:
     """Whether every value is narrow, flat, and made by ops that know the (units, rows) layout."""
     for node in graph.nodes:
-        if node.op not in known and not _is_elementwise(node):
+        if node.op not in UNITS_MAJOR_OPS and node.op.removesuffix("_grad") not in ELEMENTWISE:
             return False
         for value in (*node.inputs, *node.outputs):
             if value.spec.rows and (len(value.spec.shape) > 1 or value.spec.size > NARROW):
                 return False
     return True
-
-
-def _is_elementwise(node: Node) -> bool:
-    from fastnn.ops.activations import ELEMENTWISE
-
-    return node.op.removesuffix("_grad") in ELEMENTWISE
 
 
 def _flops(nodes: Sequence[Node]) -> int:

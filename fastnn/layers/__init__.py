@@ -23,7 +23,8 @@ from fastnn.layers.merging import (
     multiply,
     subtract,
 )
-from fastnn.layers.normalization import BatchNormalization, LayerNormalization, Normalization
+from fastnn.layers.normalization import BatchNormalization, LayerNormalization
+from fastnn.layers.preprocessing import Normalization
 from fastnn.layers.regularization import ActivityRegularization, AlphaDropout, Dropout, GaussianNoise
 from fastnn.layers.simple_activations import (
     SELU,
@@ -101,7 +102,8 @@ LAYERS: dict[str, type[Layer]] = {
     for cls in (
         InputLayer, Dense, Activation, Flatten, Reshape, Embedding,
         ReLU, LeakyReLU, PReLU, ELU, CELU, GELU, Softmax, LogSoftmax,
-        Linear, SELU, SiLU, Mish, Softplus, Softsign, Tanh, Sigmoid, HardSigmoid, HardTanh, LogSigmoid, Exponential,
+        Linear, SELU, SiLU, Mish, Softplus, Softsign, Tanh, Sigmoid, HardSigmoid, HardTanh, LogSigmoid,
+        Exponential,
         Dropout, AlphaDropout, GaussianNoise, ActivityRegularization,
         BatchNormalization, LayerNormalization, Normalization,
         Add, Subtract, Multiply, Average, Maximum, Concatenate,

@@ -25,14 +25,19 @@ class ActivationLayer(Layer):
 
     def call(self, trace: Trace, inputs: Sequence[Value]) -> Value:
         """Emit the activation."""
-        return activations.emit(trace, inputs[0], self.op, **{name: getattr(self, name) for name in self.attrs})
+        return activations.emit(
+            trace, inputs[0], self.op, **{name: getattr(self, name) for name in self.attrs}
+        )
 
     def _number(self, name: str, value: Any, *, low_open: bool = False) -> float:
         return check_number(name, value, f"layer {self.name!r}", 0.0, low_open=low_open)
 
 
 class ReLU(ActivationLayer):
-    """Rectifier: ``y = x`` from the threshold up, ``negative_slope * (x - threshold)`` below, at most `max_value`.
+    """Rectifier with a threshold, a slope below it and a largest value.
+
+    ``y = x`` if ``x >= threshold``, else ``negative_slope * (x - threshold)``; at most `max_value`. Rows
+    of any shape; the output has the same.
 
     Parameters
     ----------
@@ -76,6 +81,8 @@ class ReLU(ActivationLayer):
 
 class LeakyReLU(ActivationLayer):
     """Leaky rectifier: ``y = x`` if ``x > 0``, else ``negative_slope * x``.
+
+    Rows of any shape; the output has the same.
 
     Parameters
     ----------
@@ -126,7 +133,8 @@ class PReLU(Layer):
 
     Notes
     -----
-    Variable: ``alpha``, of the shape of a row. He et al., "Delving deep into rectifiers", ICCV 2015.
+    Rows of any shape; the output has the same. Variable: ``alpha``, of the shape of a row.
+    He et al., "Delving deep into rectifiers", ICCV 2015.
 
     Examples
     --------
@@ -175,6 +183,8 @@ class PReLU(Layer):
 class ELU(ActivationLayer):
     """Exponential linear unit: ``y = x`` if ``x > 0``, else ``alpha * (exp(x) - 1)``.
 
+    Rows of any shape; the output has the same.
+
     Parameters
     ----------
     alpha : float, default 1.0
@@ -206,6 +216,8 @@ class ELU(ActivationLayer):
 class CELU(ActivationLayer):
     """Continuously differentiable ELU: ``y = x`` if ``x > 0``, else ``alpha * (exp(x / alpha) - 1)``.
 
+    Rows of any shape; the output has the same.
+
     Parameters
     ----------
     alpha : float, default 1.0
@@ -236,6 +248,8 @@ class CELU(ActivationLayer):
 
 class GELU(ActivationLayer):
     """Gaussian error linear unit: ``y = x * P(X <= x)`` for a standard normal X.
+
+    Rows of any shape; the output has the same.
 
     Parameters
     ----------
@@ -283,6 +297,8 @@ class LastAxisActivation(ActivationLayer):
 class Softmax(LastAxisActivation):
     """Probabilities: ``y = exp(x) / sum(exp(x))`` over the last axis.
 
+    Rows of shape ``(..., n)``; the output has the same.
+
     Parameters
     ----------
     axis : int, default -1
@@ -307,6 +323,8 @@ class Softmax(LastAxisActivation):
 
 class LogSoftmax(LastAxisActivation):
     """Logarithms of probabilities: ``y = x - log(sum(exp(x)))`` over the last axis.
+
+    Rows of shape ``(..., n)``; the output has the same.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ class Merge(Layer):
     op: ClassVar[str] = ""
     #: How many inputs there must be at least.
     least: ClassVar[int] = 2
-    arity = None
+    arity: ClassVar[int | None] = None
 
     def __call__(self, inputs: Symbol | Sequence[Symbol]) -> Symbol:
         """Apply the layer to a list of symbols.
@@ -37,8 +37,9 @@ class Merge(Layer):
         ShapeError
             If their shapes do not fit; the message names the two layers they come from.
         """
-        symbols = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-        if all(isinstance(symbol, Symbol) for symbol in symbols):
+        given: Sequence[Any] = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        symbols = [symbol for symbol in given if isinstance(symbol, Symbol)]
+        if len(symbols) == len(given):
             sources = [f"the output of layer {symbol.layer.name!r}" for symbol in symbols]
             try:
                 self.check_inputs([symbol.spec for symbol in symbols], sources)

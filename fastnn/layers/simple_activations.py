@@ -8,6 +8,8 @@ from fastnn.layers.activation_layers import ActivationLayer
 class Linear(ActivationLayer):
     """The identity: ``y = x``.
 
+    Rows of any shape; the output has the same.
+
     Examples
     --------
     >>> from fastnn.layers import Input, Linear
@@ -20,6 +22,8 @@ class Linear(ActivationLayer):
 
 class SELU(ActivationLayer):
     """Scaled ELU: ``y = 1.0507010 * x`` if ``x > 0``, else ``1.7580993 * (exp(x) - 1)``.
+
+    Rows of any shape; the output has the same.
 
     Examples
     --------
@@ -34,6 +38,8 @@ class SELU(ActivationLayer):
 class SiLU(ActivationLayer):
     """Sigmoid linear unit, also called swish: ``y = x / (1 + exp(-x))``.
 
+    Rows of any shape; the output has the same.
+
     Examples
     --------
     >>> from fastnn.layers import Input, SiLU
@@ -46,6 +52,8 @@ class SiLU(ActivationLayer):
 
 class Mish(ActivationLayer):
     """``y = x * tanh(log(1 + exp(x)))``.
+
+    Rows of any shape; the output has the same.
 
     Examples
     --------
@@ -60,6 +68,8 @@ class Mish(ActivationLayer):
 class Softplus(ActivationLayer):
     """A smooth rectifier: ``y = log(1 + exp(x))``.
 
+    Rows of any shape; the output has the same.
+
     Examples
     --------
     >>> from fastnn.layers import Input, Softplus
@@ -72,6 +82,8 @@ class Softplus(ActivationLayer):
 
 class Softsign(ActivationLayer):
     """``y = x / (1 + |x|)``.
+
+    Rows of any shape; the output has the same.
 
     Examples
     --------
@@ -86,6 +98,8 @@ class Softsign(ActivationLayer):
 class Tanh(ActivationLayer):
     """Hyperbolic tangent: ``y = tanh(x)``.
 
+    Rows of any shape; the output has the same.
+
     Examples
     --------
     >>> from fastnn.layers import Input, Tanh
@@ -98,6 +112,8 @@ class Tanh(ActivationLayer):
 
 class Sigmoid(ActivationLayer):
     """Logistic function: ``y = 1 / (1 + exp(-x))``.
+
+    Rows of any shape; the output has the same.
 
     Examples
     --------
@@ -112,6 +128,8 @@ class Sigmoid(ActivationLayer):
 class HardSigmoid(ActivationLayer):
     """Piecewise linear sigmoid: ``y = min(max(x / 6 + 1 / 2, 0), 1)``.
 
+    Rows of any shape; the output has the same.
+
     Examples
     --------
     >>> from fastnn.layers import HardSigmoid, Input
@@ -124,6 +142,8 @@ class HardSigmoid(ActivationLayer):
 
 class HardTanh(ActivationLayer):
     """Piecewise linear tanh: ``y = min(max(x, -1), 1)``.
+
+    Rows of any shape; the output has the same.
 
     Examples
     --------
@@ -138,6 +158,8 @@ class HardTanh(ActivationLayer):
 class LogSigmoid(ActivationLayer):
     """Logarithm of the sigmoid: ``y = -log(1 + exp(-x))``.
 
+    Rows of any shape; the output has the same.
+
     Examples
     --------
     >>> from fastnn.layers import Input, LogSigmoid
@@ -150,6 +172,8 @@ class LogSigmoid(ActivationLayer):
 
 class Exponential(ActivationLayer):
     """``y = exp(x)``.
+
+    Rows of any shape; the output has the same.
 
     Examples
     --------

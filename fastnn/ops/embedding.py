@@ -46,7 +46,8 @@ register(
         lambda index, table: table[index],
         _gradient,
         samples=lambda rng: [
-            Sample(name, (index, rng.standard_normal((size, width)))) for name, index, size, width in _cases(rng)
+            Sample(name, (index, rng.standard_normal((size, width))))
+            for name, index, size, width in _cases(rng)
         ],
         summary="y = table[index]; the indices must lie in the table, which is not checked here",
     )

@@ -19,9 +19,9 @@ _I64, _U64, _U32 = np.int64, np.uint64, np.uint32
 
 
 @inline_math
-def mix(value, key):
+def _mix(value, key):
     """Scramble 32 bits; twin of ``fastnn.random._mix``."""
-    h = _U32(value) ^ key
+    h = value ^ key
     h ^= h >> _U32(16)
     h = _U32(h * _U32(0x85EBCA6B))
     h ^= h >> _U32(13)
@@ -30,23 +30,26 @@ def mix(value, key):
 
 
 @inline_math
-def feistel(index, a, b, k0, k1, k2, k3, k4, k5):
-    """Move one position; twin of ``fastnn.random._feistel``."""
-    right = index // a
-    left = index - right * a
+def _turn(side, other, key, modulus):
+    moved = _U32(side + _U32((_U64(_mix(other, key)) * _U64(modulus)) >> _U64(32)))
+    return min(moved, _U32(moved - modulus))  # the difference wraps round where nothing is to be taken off
+
+
+@inline_math
+def _feistel(index, a, b, inverse, k0, k1, k2, k3):
+    """Move one position; twin of ``fastnn.random._feistel``. `inverse` is 1 / a in float64."""
+    # A product and a correction by one: integer division has no vector form. Sixteen 32-bit lanes do the rest.
+    right = _U32(np.float64(index) * inverse)
+    left = _U32(index - right * a)
+    if left >= a:  # too large by one or, wrapped round, too small by one
+        step = _U32(1) if left < _U32(a + a) else _U32(0xFFFFFFFF)
+        right = _U32(right + step)
+        left = _U32(left - step * a)
     left = _turn(left, right, k0, a)
     right = _turn(right, left, k1, b)
     left = _turn(left, right, k2, a)
     right = _turn(right, left, k3, b)
-    left = _turn(left, right, k4, a)
-    right = _turn(right, left, k5, b)
-    return right * a + left
-
-
-@inline_math
-def _turn(side, other, key, modulus):
-    moved = side + _I64((_U64(mix(other, key)) * _U64(modulus)) >> _U64(32))
-    return moved - modulus if moved >= modulus else moved
+    return _U32(right * a + left)
 
 
 @inline_math
@@ -86,26 +89,30 @@ def shuffle_key(seed, epoch, number):
 
 def order(dtype):
     """Row numbers of this block: q = [order]."""
-    assert SHUFFLE_ROUNDS == 6
+    assert SHUFFLE_ROUNDS == 4
 
     def kernel(q, r):
         n, first = r[ROWS], r[ROW_POSITION]
         rows = vector(at(q, r, 1), n, np.int64)
-        total = r[TOTAL]
-        if r[SHUFFLE] == 0 or total < 2:
+        if r[SHUFFLE] == 0 or r[TOTAL] < 2:
             for i in range(n):
                 rows[i] = first + i
             return
-        a, b = r[SIDE_A], r[SIDE_B]
-        k0, k1, k2 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2])
-        k3, k4, k5 = _U32(r[KEYS + 3]), _U32(r[KEYS + 4]), _U32(r[KEYS + 5])
+        total, start = _U32(r[TOTAL]), _U32(first)
+        a, b = _U32(r[SIDE_A]), _U32(r[SIDE_B])
+        inverse = 1.0 / np.float64(a)
+        k0, k1, k2, k3 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2]), _U32(r[KEYS + 3])
+        outside = 0
         for i in range(n):
-            rows[i] = feistel(first + i, a, b, k0, k1, k2, k3, k4, k5)
-        for i in range(n):
-            index = rows[i]
-            while index >= total:
-                index = feistel(index, a, b, k0, k1, k2, k3, k4, k5)
-            rows[i] = index
+            row = _feistel(_U32(start + _U32(i)), a, b, inverse, k0, k1, k2, k3)
+            outside |= row >= total
+            rows[i] = row
+        if outside:  # rare: less than one row in sqrt(total)
+            for i in range(n):
+                row = _U32(rows[i])
+                while row >= total:
+                    row = _feistel(row, a, b, inverse, k0, k1, k2, k3)
+                rows[i] = row
 
     return kernel
 

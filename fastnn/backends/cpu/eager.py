@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn.backends.cpu import kernels
 from fastnn.backends.cpu.jit import compile_kernel
-from fastnn.backends.cpu.lowering import Scratch, Target
+from fastnn.backends.cpu.lowering import Scratch, Target, Workspace
 from fastnn.backends.cpu.registers import BATCH, COUNT, FIRST, HIGH, ONE, ROWS, STEP
 from fastnn.ops.registry import Spec
 
@@ -97,15 +97,18 @@ def run_update(
 
 def _words(operands: Sequence[Any], rows: int) -> tuple[np.ndarray, Any]:
     words: list[int] = [0]
-    scratch = None
+    keep: list[np.ndarray] = []
     for operand in operands:
         if isinstance(operand, ArrayRef):
             words += [operand.address, 0]
         elif isinstance(operand, Scratch):
-            scratch = np.empty(2 * max(rows, 1))
-            words += [scratch.ctypes.data, 0]
+            keep.append(np.empty(2 * max(rows, 1)))
+            words += [keep[-1].ctypes.data, 0]
+        elif isinstance(operand, Workspace):
+            keep.append(np.empty(operand.bytes, np.uint8))
+            words += [keep[-1].ctypes.data, 0]
         elif isinstance(operand, float):
             words.append(int(np.float64(operand).view(np.int64)))
         else:
             words.append(int(operand))
-    return np.array(words, np.int64), scratch
+    return np.array(words, np.int64), keep

@@ -15,7 +15,7 @@ from fastnn.backends.cpu import interpreter as control
 from fastnn.backends.cpu import kernels, registers
 from fastnn.backends.cpu.blas import one_thread
 from fastnn.backends.cpu.jit import compile_kernel
-from fastnn.backends.cpu.lowering import Flag, InputStride, LaneStride, Row, Scratch, Target
+from fastnn.backends.cpu.lowering import Flag, InputStride, LaneStride, Row, Scratch, Target, Workspace
 from fastnn.backends.cpu.registers import WIDTH
 from fastnn.graph.program import Program, Ref
 from fastnn.random import shuffle_sides
@@ -49,6 +49,7 @@ class Template:
                 position = self._write(operand, words[number], bases[number], scaled[number], position, columns)
         self.words, self.bases, self.scaled = words, bases, scaled
         self.any_scaled = bool(scaled.any())
+        self.workspace = max((o.bytes for row in rows for o in row.operands if isinstance(o, Workspace)), default=0)
 
     @staticmethod
     def _write(operand: Any, words, bases, scaled, at: int, columns: dict[str, int]) -> int:
@@ -60,6 +61,9 @@ class Template:
             return at + 2
         if isinstance(operand, Scratch):
             bases[at] = columns["scratch"]
+            return at + 2
+        if isinstance(operand, Workspace):
+            bases[at] = columns["workspace"]
             return at + 2
         if isinstance(operand, InputStride):
             bases[at] = columns[f"stride{operand.index}.{operand.axis}"]
@@ -86,7 +90,7 @@ class Linked:
 
     def __init__(self, program: Program):
         target = Target(np.float32 if program.dtype == "float32" else np.float64, program.units_major)
-        names = ["none", "arena", "fixed", "scratch", "parameter", "gradient", "accumulator", "hyper", "lane_stride", "flag"]
+        names = ["none", "arena", "fixed", "scratch", "workspace", "parameter", "gradient", "accumulator", "hyper", "lane_stride", "flag"]
         for index in range(len(program.inputs)):
             names += [f"input{index}", f"stride{index}.0", f"stride{index}.1"]
         names += [f"output{index}" for index in range(len(program.outputs))]
@@ -213,7 +217,8 @@ class Session:
         arena = _aligned(program.arena_row_bytes * self.block)
         fixed = _aligned(program.fixed_bytes)
         scratch = _aligned(2 * 8 * self.block)
-        per_thread = arena + fixed + scratch
+        workspace = _aligned(max(self._linked.block.workspace, self._linked.update.workspace))
+        per_thread = arena + fixed + scratch + workspace
         lane_bytes = _aligned(program.gradients * itemsize) + ALIGN
         memory = np.empty(team * per_thread + self.lanes * lane_bytes + ALIGN, np.uint8)
         base = -(-memory.ctypes.data // ALIGN) * ALIGN
@@ -247,6 +252,7 @@ class Session:
             bases[columns["arena"]] = at
             bases[columns["fixed"]] = at + arena
             bases[columns["scratch"]] = at + arena + fixed
+            bases[columns["workspace"]] = at + arena + fixed + scratch
             bases[columns["gradient"]] = self._gradients_at + lane * lane_bytes
             bases[columns["accumulator"]] = self._sums_by_lane[lane].ctypes.data
             self._table[lane] = block.link(bases, self.block)

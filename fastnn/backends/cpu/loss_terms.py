@@ -135,7 +135,7 @@ def _poisson(dtype):
     return term
 
 
-def _quantile(dtype):
+def quantile(dtype):
     one, zero = dtype(1), dtype(0)
 
     @inline
@@ -286,7 +286,7 @@ def resolve(op: str, attrs: dict[str, Any]) -> tuple[str, Callable, tuple[float,
     if op == "activity_penalty":
         return op, _penalty, (attrs["l1"], attrs["l2"], 0.0)
     if op == "quantile":
-        return op, _quantile, (attrs["quantiles"][0], 0.0, 0.0)
+        return op, quantile, (attrs["quantiles"][0], 0.0, 0.0)
     if op == "binary_crossentropy":
         logits, smoothing = attrs["from_logits"], attrs["label_smoothing"]
         name = f"{op},logits" if logits else op

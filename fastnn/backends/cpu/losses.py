@@ -108,12 +108,15 @@ def gradient_factor(q, r, scale, mean):
 
 
 @inline
-def turn(source, destination, rows, columns, dtype):
-    """Copy a ``(rows, columns)`` matrix to ``(columns, rows)``, from address to address."""
-    x, y = vector(source, rows * columns, dtype), vector(destination, rows * columns, dtype)
+def turn(x0, y0, rows, columns, dtype, back):
+    """Copy ``(rows, columns)`` at address `x0` to ``(columns, rows)`` at `y0`, or `back`; the long loop inside."""
+    x, y = vector(x0, rows * columns, dtype), vector(y0, rows * columns, dtype)
     for j in range(columns):
         for i in range(rows):
-            y[j * rows + i] = x[i * columns + j]
+            if back:
+                x[i * columns + j] = y[j * rows + i]
+            else:
+                y[j * rows + i] = x[i * columns + j]
 
 
 # --------------------------------------------------------------------------- the three ways through a block
@@ -151,16 +154,16 @@ def run_turned(dtype, form: Form, block: Callable):
         p, d = t + room, t + 2 * room
         for first in range(0, n, CHUNK):
             m = min(CHUNK, n - first)
-            turn(p0 + first * k * size, p, m, k, dtype)
+            turn(p0 + first * k * size, p, m, k, dtype, False)
             if not sparse:
-                turn(t0 + first * kt * size, t, m, kt, dtype)
+                turn(t0 + first * kt * size, t, m, kt, dtype, False)
             own = t0 + first * 4 if sparse else t
             block(
                 own, p, d, rows0 + first * size, w0 + first * size, q[w_rows + 2],
                 m, k, kt, factor, q, w_rows + 7,
             )  # fmt: skip
             if gradient:
-                turn(d, d0 + first * k * size, k, m, dtype)
+                turn(d0 + first * k * size, d, m, k, dtype, True)
 
     return kernel
 

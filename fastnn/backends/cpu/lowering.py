@@ -74,6 +74,12 @@ class Scratch(NamedTuple):
 SCRATCH = Scratch()
 
 
+class Workspace(NamedTuple):
+    """Operand: so many bytes of the thread's memory, not kept from one kernel to the next."""
+
+    bytes: int
+
+
 class InputStride(NamedTuple):
     """Operand: the stride of the caller's array `index` along `axis` (0 rows, 1 columns), in items."""
 
