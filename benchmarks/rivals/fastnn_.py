@@ -28,7 +28,7 @@ class Model:
             if w.dropout:
                 layers.append(Dropout(w.dropout))
         layers.append(Dense(outputs, activation="sigmoid" if outputs == 1 else "softmax"))
-        self.model = Sequential(layers)
+        self.model = Sequential(layers, seed=w.seed)
         self.model.compile(optimizer=OPTIMIZERS[w.optimizer](**w.params), loss=w.loss)
         if weights is not None:
             self.model.set_weights([array for pair in weights for array in pair])

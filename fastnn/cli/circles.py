@@ -93,7 +93,7 @@ def _draw(model: Sequential, history: Any, X: np.ndarray, labels: np.ndarray, pa
     left.set_title("held-out points and decision boundary")
     viz.loss_curve(history, ax=right)
     right.set_ylabel("loss: categorical cross-entropy (nats)")
-    right.set_title("loss")
+    right.set_title("loss by epoch")
     try:
         drawing.savefig(path, dpi=150)
     except ValueError as error:  # a suffix that matplotlib has no writer for

@@ -180,6 +180,6 @@ def _comparison(rows: Rows, history: Any, predictions: Any) -> str:
 def _timing(history: Any, preparation: float, args: argparse.Namespace) -> str:
     included = "" if args.quiet else ", validation of each included"
     return (
-        f"network: {plural(len(history.epoch), 'epoch')}{included}; {seconds(preparation)} before them, to load "
-        "the kernels or compile them"
+        f"network: {plural(len(history.epoch), 'epoch')}{included}; {seconds(preparation)} before them, "
+        "to load the kernels or compile them"
     )

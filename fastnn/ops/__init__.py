@@ -32,9 +32,10 @@ from fastnn.ops import normalization as _normalization
 from fastnn.ops import reduce as _reduce
 from fastnn.ops import registry
 from fastnn.ops import updates as _updates
+from fastnn.ops.custom import register_elementwise, unregister_elementwise
 from fastnn.ops.dispatch import OpFunction
 
-__all__ = ["names", "registry"]
+__all__ = ["names", "register_elementwise", "registry", "unregister_elementwise"]
 
 
 def names() -> list[str]:

@@ -86,4 +86,6 @@ def _mark_best(ax: Any, values: Any) -> None:
     if len(numbers) < 2 or np.isnan(numbers).all():
         return
     best = int(np.nanargmin(numbers))
+    if best + 1 == len(numbers):
+        return
     ax.axvline(best + 1, color="0.6", linewidth=1, linestyle=":", zorder=0, label=f"best: epoch {best + 1}")

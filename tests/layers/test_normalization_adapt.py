@@ -67,8 +67,7 @@ def test_adapt_is_exact_where_it_matters():
     assert half.mean.tolist() == [60000.0]
     read_only = X.copy()
     read_only.flags.writeable = False
-    half = layers.Normalization()
-    half.adapt(read_only)
+    layers.Normalization().adapt(read_only)
     np.testing.assert_array_equal(read_only, X)
 
 
@@ -104,10 +103,8 @@ def test_adapted_widths_must_fit():
         layer.infer([Spec((2,))])
     layer.infer([ROW])
     with pytest.raises(
-        ShapeError, match="'scaler' was built for rows of 3 columns. Received: data with 2 columns"
+        ShapeError, match=r"'scaler' was built for rows of 3 columns. Received: data with 2 columns"
     ):
         layer.adapt(X[:, :2])
     given = layers.Normalization(mean=[1.0, 2.0, 3.0], variance=4.0)
     assert compute(given, X) == pytest.approx((X - [1.0, 2.0, 3.0]) / 2.0)
-
-

@@ -256,6 +256,8 @@ def _exponential_grad(dy, s, a, b, c):
     return dy * s
 
 
+#: Kernel names of user-registered ops.
+CUSTOM: dict[str, str] = {}
 #: Scalar functions by kernel name. User-registered ops are added here.
 SCALARS: dict[str, Scalar] = {
     "linear": Scalar(_linear, _linear_grad),
@@ -282,6 +284,8 @@ SCALARS: dict[str, Scalar] = {
 
 def resolve(name: str, attrs: dict) -> tuple[str, tuple[float, float, float]]:
     """Return the kernel's name and its three constants for an activation with these attributes."""
+    if name in CUSTOM:
+        return CUSTOM[name], (0.0, 0.0, 0.0)
     if name == "relu":
         if attrs.get("negative_slope", 0.0) or attrs.get("max_value") is not None or attrs.get("threshold", 0.0):
             top = attrs.get("max_value")

@@ -108,9 +108,10 @@ def _run_blocks(q, r):
     lanes = min(q[MAX_LANES], blocks)
     r[LANES] = lanes
     rows = q[TABLE_ROWS]
-    first_lane = lanes * r[THREAD] // r[THREADS]
-    last_lane = lanes * (r[THREAD] + 1) // r[THREADS]
-    for lane in range(first_lane, last_lane):
+    for lane in range(lanes):
+        # A lane's table points into the memory of one thread, also where a short batch uses fewer lanes.
+        if lane * r[THREADS] // q[MAX_LANES] != r[THREAD]:
+            continue
         table = q[TABLE] + lane * rows * WIDTH * 8
         r[FIRST] = 1
         for block in range(lane * blocks // lanes, (lane + 1) * blocks // lanes):

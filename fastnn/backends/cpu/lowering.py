@@ -114,6 +114,12 @@ def lowers(*ops: str) -> Callable[[Lowering], Lowering]:
     return decorator
 
 
+def unregister(*ops: str) -> None:
+    """Forget how these ops are lowered."""
+    for op in ops:
+        _lowerings.pop(op, None)
+
+
 def lower(instruction: Any, target: Target) -> Sequence[Row]:
     """Return the table rows of one instruction."""
     try:

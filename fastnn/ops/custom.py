@@ -1,0 +1,75 @@
+"""Elementwise ops of the user's own: a function and its derivative, compiled like the built-in ones."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn.errors import ArgumentError
+from fastnn.ops import registry
+from fastnn.ops.activations import ELEMENTWISE, elementwise
+
+#: Backends that are told of a new op, by module; each is imported when it is first used anyway.
+_CPU = "fastnn.backends.cpu.custom"
+
+
+def register_elementwise(
+    name: str,
+    function: Callable[[Any], Any],
+    derivative: Callable[[Any], Any],
+    saves: str = "input",
+) -> registry.Op:
+    """Add an activation of your own to the op table; afterwards its name works wherever a built-in one does.
+
+    Parameters
+    ----------
+    name : str
+        A new name: letters, digits and underscores.
+    function : callable
+        ``function(x)`` on one number: arithmetic, comparisons, and ``np.exp`` and the like, which Numba
+        compiles. It must work on arrays as well, or on single floats.
+    derivative : callable
+        ``derivative(s)``, where `s` is the op's input or output.
+    saves : {'input', 'output'}
+        What the derivative takes.
+
+    Returns
+    -------
+    Op
+        The record; ``fastnn.ops.NAME`` is the function on arrays.
+
+    Raises
+    ------
+    ArgumentError
+        If the name is taken or not a name, or `saves` is something else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import ops
+    >>> op = ops.register_elementwise("cube", lambda x: x * x * x, lambda x: 3 * x * x)
+    >>> ops.cube(np.array([[2.0]])).tolist()
+    [[8.0]]
+    >>> ops.unregister_elementwise("cube")
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name or ""):
+        raise ArgumentError(f"An op's name is lower-case letters, digits and underscores. Received: {name!r}.")
+    if saves not in ("input", "output"):
+        raise ArgumentError(f"`saves` must be 'input' or 'output'. Received: {saves!r}.")
+    if name in registry.names() or f"{name}_grad" in registry.names():
+        raise ArgumentError(f"An op named {name!r} is registered already.")
+    op = elementwise(name, np.vectorize(function, otypes=[float]), np.vectorize(derivative, otypes=[float]), saves)
+    importlib.import_module(_CPU).add(name, function, derivative)
+    return op
+
+
+def unregister_elementwise(name: str) -> None:
+    """Take an op of your own out of the table."""
+    for entry in (name, f"{name}_grad"):
+        registry.unregister(entry)
+    ELEMENTWISE.pop(name, None)
+    importlib.import_module(_CPU).remove(name)
