@@ -41,13 +41,19 @@ def check(activation: Any, where: str = "") -> str:
         if activation not in table.ELEMENTWISE and activation not in LAST_AXIS and activation not in ALIASES:
             raise unknown_name("activation", activation, names(), where)
         return activation
-    name = getattr(activation, "__name__", None)
-    if isinstance(name, str) and (name in table.ELEMENTWISE or name in LAST_AXIS) and not isinstance(activation, type):
+    name = None if isinstance(activation, type) else getattr(activation, "__name__", None)
+    if isinstance(name, str) and (name in table.ELEMENTWISE or name in LAST_AXIS):
         return name  # fastnn.ops.relu and the like
     raise DtypeError(
-        f"An activation is given by name (register your own with fastnn.ops.register_elementwise). "
+        f"An activation is given by name; a layer such as LeakyReLU(0.1) follows as a layer of its own "
+        f"(register new ones with fastnn.ops.register_elementwise). "
         f"Received: {activation!r} in {where or 'activation'}."
     )
+
+
+def op_of(name: str) -> str:
+    """Return the op an activation's name stands for: ``'swish'`` is ``'silu'``."""
+    return ALIASES[name][0] if name in ALIASES else name
 
 
 def emit(trace: Any, value: Any, name: str, **attrs: Any) -> Any:

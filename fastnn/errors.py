@@ -57,12 +57,17 @@ class MissingExtraError(FastnnError, ImportError):
 def unknown_name(kind: str, name: object, known: Iterable[str], where: str = "") -> UnknownNameError:
     """Make the error for an unknown `name`, suggesting the nearest known one."""
     names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
     place = f" in {where}" if where else ""
     return UnknownNameError(
-        f"Unknown {kind}{place}: expected one of {', '.join(names)}. Received: {name!r}.{hint}"
+        f"Unknown {kind}{place}: expected one of {', '.join(names)}. Received: {name!r}.{nearest(name, names)}"
     )
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return ``" Did you mean ...?"`` with the known name nearest to `name`, in any case; or nothing."""
+    spelled = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(str(name).lower(), spelled, n=1, cutoff=0.4)
+    return f" Did you mean {spelled[close[0]]!r}?" if close else ""
 
 
 def missing_extra(package: str, extra: str, needed_for: str) -> MissingExtraError:

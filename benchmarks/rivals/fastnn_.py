@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+
+from benchmarks.workloads import Weights, Workload
 from fastnn.layers import Dense, Dropout, Input
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adam, RMSprop
-
-from benchmarks.workloads import Weights, Workload
 
 PACKAGES = ("numba", "llvmlite", "numpy", "scipy")
 OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from fastnn import viz
 from fastnn.cli.terminal import Whole, add_common, plural, seconds, table
 from fastnn.cli.training import Lines, fit_until_interrupt
-from fastnn.errors import missing_extra
+from fastnn.errors import missing_extra, unknown_name
 from fastnn.layers import Dense
 from fastnn.models import Sequential
 from fastnn.optimizers import Adam
@@ -29,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, print the result, write the figure."""
+    _check_output(args.out)
     X, labels = rings(args.points, args.seed)
     Y = np.eye(2, dtype=np.float32)[labels]
     held = int(args.points * HELD_OUT)  # the points come in random order
@@ -59,6 +62,16 @@ def run(args: argparse.Namespace) -> int:
     _draw(model, history, X[:held], labels[:held], args.out)
     print(f"figure: {args.out}")
     return 0
+
+
+def _check_output(path: str) -> None:
+    """Raise before training if the figure could not be written after it."""
+    formats = figure(1, 1).canvas.get_supported_filetypes()
+    suffix = Path(path).suffix[1:].lower()
+    if suffix not in formats:
+        raise unknown_name("suffix of a figure", suffix, formats, "--out")
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such folder", str(Path(path).parent))
 
 
 def rings(points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -94,7 +107,4 @@ def _draw(model: Sequential, history: Any, X: np.ndarray, labels: np.ndarray, pa
     viz.loss_curve(history, ax=right)
     right.set_ylabel("loss: categorical cross-entropy (nats)")
     right.set_title("loss by epoch")
-    try:
-        drawing.savefig(path, dpi=150)
-    except ValueError as error:  # a suffix that matplotlib has no writer for
-        raise OSError(f"cannot write the figure {path!r}: {error}") from None
+    drawing.savefig(path, dpi=150)

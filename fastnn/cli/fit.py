@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rows.add_argument(
         "--missing", action="append", default=[], metavar="TEXT", help="text that means: no value"
     )
-    rows.add_argument("--decimal", choices=(".", ","), help="decimal mark of numbers in text")
+    rows.add_argument("--decimal", choices=(".", ","), metavar="MARK", help="of numbers in text: . or ,")
     rows.add_argument("--separator", help="between values of a CSV file (the most frequent of , ; | tab)")
 
 
@@ -122,7 +122,7 @@ def _optimizer(args: argparse.Namespace) -> Any:
 def describe(rows: Rows, args: argparse.Namespace) -> str:
     """Say what was found in the table, and what became of each unusual column."""
     target, schema = rows.target, rows.schema
-    lines = [f"target   {target.name!r}: {target.task}, because {target.reason}"]
+    lines = [f"target   {target.name!r}: {target.task} ({target.reason})"]
     if target.task == "binary":
         share = float(rows.y_train.mean())
         lines.append(

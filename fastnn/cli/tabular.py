@@ -84,13 +84,13 @@ def prepare(frame: Any, target_name: str, args: argparse.Namespace) -> Rows:
     missing = int((~present).sum())
     if missing == len(frame):
         raise DataError(f"Target {target_name!r} has no value in any of {len(frame):,} rows.")
-    frame = frame[present].reset_index(drop=True)
+    frame = frame[present]
     target = TargetSchema.fit(frame[target_name], args.task, args.decimal)
     y = target.encode(frame[target_name])
     labels = None if target.task == "regression" else y
     train, test = holdout_split(len(frame), args.test_size, args.seed, labels)
     if target.task == "regression":
-        target = target.with_scale(y[train])
+        pass
     features = frame.drop(columns=[target_name])
     known, held = features.iloc[train], features.iloc[test]
     schema = TableSchema.fit(

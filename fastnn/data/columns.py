@@ -76,7 +76,7 @@ class Column:
             If a value is not a finite number.
         """
         values = as_numbers(series, self.source, self.where)
-        check_finite(values, self.where)
+        check_finite(values, self.where, series.index)
         return (values - self.center) / self.scale
 
     def codes(self, series: Any) -> NDArray[np.int32]:
@@ -187,14 +187,14 @@ def _as_days(series: Any, kind: str, where: str) -> NDArray[np.float64]:
     return np.asarray(days, np.float64)
 
 
-def check_finite(values: NDArray[np.float64], where: str) -> None:
-    """Raise DataError if a value is infinite (NaN means missing)."""
+def check_finite(values: NDArray[np.float64], where: str, index: Any) -> None:
+    """Raise DataError if a value is infinite (NaN means missing); `index` holds the rows' labels."""
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         raise DataError(
             f"{where} must be finite. Received: {values[infinite[0]]} in {len(infinite):,} of "
-            f"{len(values):,} rows, first in row {infinite[0]} (counted from 0). Replace infinities, or "
-            "leave them empty."
+            f"{len(values):,} rows, first in row {index[infinite[0]]} (counted from 0). Replace "
+            "infinities, or leave them empty."
         )
 
 
@@ -240,7 +240,7 @@ def _learn_number(
     series: Any, name: str, missing: int, source: str, note: str = "", checked: bool = False
 ) -> Column:
     values = as_numbers(series, source, f"Column {name!r}")
-    check_finite(values, f"Column {name!r}")
+    check_finite(values, f"Column {name!r}", series.index)
     known = values[~np.isnan(values)]
     low, high = float(known.min()), float(known.max())
     if low == high and not missing:

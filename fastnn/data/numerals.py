@@ -19,6 +19,8 @@ CODE = re.compile(r"0\d+")
 #: A column of text in which so many of the values are numbers was meant to hold numbers.
 MOSTLY = 0.9
 FEWEST = 10
+#: So many texts show whether it is worth looking at all of them.
+SAMPLE = 1000
 
 
 def clean(texts: Sequence[str]) -> list[str]:
@@ -65,7 +67,9 @@ def decimal_mark(texts: Sequence[str], where: str, decimal: str | None = None) -
     if decimal not in (None, ".", ","):
         raise ArgumentError(f"`decimal` must be '.' or ','. Received: {decimal!r}.")
     texts = clean(texts)
-    if any(CODE.fullmatch(text) for text in texts):
+    if sum(map(_is_numeral, texts[:SAMPLE])) < len(texts[:SAMPLE]) / 2 or any(
+        CODE.fullmatch(text) for text in texts
+    ):
         return None
     point = [bool(POINT.fullmatch(text)) for text in texts]
     comma = [bool(COMMA.fullmatch(text)) for text in texts]
@@ -83,6 +87,10 @@ def decimal_mark(texts: Sequence[str], where: str, decimal: str | None = None) -
         return ","
     _refuse_stray_texts(texts, point if sum(point) >= sum(comma) else comma, where)
     return None
+
+
+def _is_numeral(text: str) -> bool:
+    return bool(POINT.fullmatch(text) or COMMA.fullmatch(text))
 
 
 def _refuse_stray_texts(texts: list[str], numbers: list[bool], where: str) -> None:

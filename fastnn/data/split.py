@@ -53,8 +53,9 @@ def holdout_split(
         held[draw.permutation(rows)[: round(rows * test_size)]] = True
     else:
         classes = np.asarray(labels)
-        for label, count in enumerate(_shares(np.bincount(classes), test_size)):
-            members = np.flatnonzero(classes == label)
+        sizes = np.bincount(classes)
+        groups = np.split(np.argsort(classes, kind="stable"), np.cumsum(sizes)[:-1])
+        for members, count in zip(groups, _shares(sizes, test_size), strict=True):
             held[draw.permutation(members)[:count]] = True
     if held.all() or not held.any():
         raise DataError(

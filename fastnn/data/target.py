@@ -82,7 +82,7 @@ class TargetSchema:
         source, word = _source(series, where, decimal)
         values = None if source == "level" else as_numbers(series, source, where)
         if values is not None:
-            check_finite(values, where)
+            check_finite(values, where, series.index)
         chosen, why = (task, "as asked") if task != "auto" else _choose(values, series, word)
         if chosen == "regression":
             return _regression(name, source, values, series, why)
@@ -103,7 +103,7 @@ class TargetSchema:
         where = f"Target {self.name!r}"
         if self.task == "regression":
             values = as_numbers(series, self.source, where)
-            check_finite(values, where)
+            check_finite(values, where, series.index)
             if np.isnan(values).any():
                 raise DataError(f"{where} has missing values.")
             return values

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastnn.graph.fuse import fuse_activations
-from fastnn.graph.program import Instruction, Program, Ref
 from fastnn.graph.trace import Graph, Node, Value
 from fastnn.ops.activations import ELEMENTWISE
 from fastnn.ops.bookkeeping import METRICS
 from fastnn.ops.losses import LOSSES
 from fastnn.ops.registry import Spec
+from fastnn.program import Instruction, Program, Ref
 
 #: Up to this many units a layer, blocks are stored (units, rows) and rows fill the vector lanes.
 NARROW = 12

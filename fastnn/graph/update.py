@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fastnn.errors import ArgumentError, ShapeError
-from fastnn.graph.program import Instruction, Ref
 from fastnn.ops.registry import Spec
 from fastnn.ops.updates import UPDATES
+from fastnn.program import Instruction, Ref
 
 #: Elements to which parameters are aligned in the flat vector; those in between are zero.
 ALIGN = 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import threading
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import constraints, initializers, regularizers
-from fastnn.errors import ArgumentError, NotBuiltError, ShapeError
+from fastnn.arrays import to_array
+from fastnn.errors import ArgumentError, NotBuiltError, ShapeError, nearest
 from fastnn.graph.trace import Graph, Value
 from fastnn.layers.variables import Variable
 from fastnn.ops.registry import Spec
@@ -110,6 +112,8 @@ class Layer:
     config_names: ClassVar[tuple[str, ...]] = ()
     #: How many inputs ``call`` takes; None for one or more.
     arity: ClassVar[int | None] = 1
+    #: Whether inputs may be integers.
+    takes_integers: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -119,12 +123,15 @@ class Layer:
         activity_regularizer: Any = None,
         input_shape: Sequence[int] | None = None,
         input_dim: int | None = None,
-        dtype: Any = None,
+        **unknown: Any,
     ):
+        if unknown:
+            raise _unknown_argument(type(self), name, next(iter(unknown)))
+        if name is not None and not (isinstance(name, str) and name):
+            raise ArgumentError(f"`name` of a layer must be a non-empty string or None. Received: {name!r}.")
         self.name = name or unique_name(snake_case(type(self).__name__))
         self.trainable = bool(trainable)
         self.activity_regularizer = regularizers.get(activity_regularizer)
-        self.dtype = dtype
         if input_dim is not None:
             input_shape = (input_dim,)
         self.input_shape_hint = None if input_shape is None else check_shape(input_shape, self.name)
@@ -150,7 +157,8 @@ class Layer:
             if not isinstance(symbol, Symbol):
                 raise ArgumentError(
                     f"Layer {self.name!r} must be called on the output of another layer or fastnn.Input. "
-                    f"Received: {type(symbol).__name__}. To compute on arrays use model.predict or fastnn.ops."
+                    f"Received: {type(symbol).__name__}. "
+                    "To compute on arrays use model.predict or fastnn.ops."
                 )
         spec = self.infer([symbol.spec for symbol in symbols])
         self._inputs = symbols
@@ -161,16 +169,37 @@ class Layer:
         """Build the layer if that is still to be done, and return the shape of its output."""
         if self.arity is not None and len(specs) != self.arity:
             raise ArgumentError(f"Layer {self.name!r} takes {self.arity} input(s). Received: {len(specs)}.")
-        if self.input_specs is None:
-            self.build(specs)
-            self.input_specs = list(specs)
+        self.check_kinds(specs)
+        fresh = not self.built
         graph = Graph()
         values = [graph.value(spec, "input") for spec in specs]
         try:
+            if fresh:
+                self.build(specs)
+                self.input_specs = list(specs)
             self.output_spec = self.call(Trace(graph, training=False), values).spec
-        except ShapeError as error:
-            raise ShapeError(f"Layer {self.name!r}: {error}") from None
+        except Exception as error:
+            if fresh:
+                self.reset()
+            if isinstance(error, ShapeError):
+                raise ShapeError(f"Layer {self.name!r}: {error}") from None
+            raise
         return self.output_spec
+
+    def check_kinds(self, specs: Sequence[Spec]) -> None:
+        """Raise ArgumentError if an input holds integers and the layer cannot use them."""
+        if not self.takes_integers and any(spec.kind == "int" for spec in specs):
+            raise ArgumentError(
+                f"{type(self).__name__} layer {self.name!r} computes with floating-point values. Received: "
+                "integers, which only an Embedding can look up. For whole numbers that are quantities use an "
+                "Input without dtype: it takes data of any dtype."
+            )
+
+    def reset(self) -> None:
+        """Forget variables and shapes, as before the first call."""
+        self.variables = []
+        self.input_specs = self.output_spec = self._output = None
+        self._inputs = ()
 
     def apply(self, trace: Trace, inputs: Sequence[Value]) -> Value:
         """Emit the ops, and the activity penalty where one is asked for."""
@@ -227,6 +256,16 @@ class Layer:
         return list(self.variables)
 
     @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables training changes."""
+        return self.trainable_variables
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The variables training leaves alone."""
+        return [v for v in self.variables if not (self.trainable and v.trainable)]
+
+    @property
     def trainable_variables(self) -> list[Variable]:
         """The variables training changes."""
         return [v for v in self.variables if self.trainable and v.trainable]
@@ -265,11 +304,27 @@ class Layer:
         return f"<{type(self).__name__} {self.name!r}>"
 
 
+def _unknown_argument(cls: type[Layer], name: str | None, given: str) -> ArgumentError:
+    """Make the error for an argument that a layer class does not have."""
+    known: list[str] = []
+    for ancestor in cls.__mro__:
+        parameters = inspect.signature(ancestor.__init__).parameters.values()
+        kept = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        known += [argument for argument in kept if argument not in known and argument != "self"]
+        if ancestor is Layer:
+            break
+    title = f"{cls.__name__} layer {name!r}" if name else f"Layer {cls.__name__}"
+    return ArgumentError(
+        f"{title} has no argument {given!r}: expected some of {', '.join(known)}."
+        f"{nearest(given, known)}"
+    )
+
+
 def set_values(variables: Sequence[Variable], weights: Sequence[Any], where: str) -> None:
     """Assign arrays to variables; all are checked before any is changed."""
     if len(weights) != len(variables):
         raise ArgumentError(f"{where} has {len(variables)} weight arrays. Received: {len(weights)}.")
-    arrays = [np.asarray(weight) for weight in weights]
+    arrays = [to_array(weight, v.path)[0] for weight, v in zip(weights, variables, strict=True)]
     for variable, array in zip(variables, arrays, strict=True):
         if array.shape != variable.shape:
             raise ShapeError(f"{variable.path} has shape {variable.shape}. Received: {array.shape}.")

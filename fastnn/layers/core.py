@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from fastnn import activations, constraints, initializers, regularizers
 from fastnn.errors import ArgumentError, ShapeError
 from fastnn.graph.trace import Value
@@ -20,27 +22,59 @@ class InputLayer(Layer):
     shape : tuple of int
         Shape of a row.
     dtype : str, optional
-        ``'int32'`` for indices (an embedding's input); numbers of the model's float dtype by default.
-    name : str, optional
+        An integer dtype such as ``'int32'`` for indices; by default numbers of the model's dtype, unless an
+        :class:`Embedding` is called on the input. Data of any dtype may be fed to either.
+    **common
+        ``name`` and the like: see :class:`Layer`.
+
+    Raises
+    ------
+    ShapeError
+        If `shape` is not a tuple of positive integers.
+    ArgumentError
+        If `dtype` is not one of numbers.
+
+    Examples
+    --------
+    >>> from fastnn.layers import InputLayer
+    >>> InputLayer((2,), name="point").output.shape
+    (None, 2)
     """
 
-    config_names: ClassVar[tuple[str, ...]] = ("shape",)
+    config_names: ClassVar[tuple[str, ...]] = ("shape", "dtype")
     arity = 0
 
-    def __init__(self, shape: Sequence[int], dtype: str | None = None, name: str | None = None, **common: Any):
-        super().__init__(name=name, dtype=dtype, **common)
+    def __init__(self, shape: Sequence[int], dtype: Any = None, **common: Any):
+        super().__init__(**common)
         self.shape = check_shape(shape, f"Input {self.name!r}")
-        self.kind = "int" if dtype is not None and "int" in str(dtype) else "float"
+        self.dtype = None if dtype is None else _number_dtype(dtype, f"Input {self.name!r}")
+        self.kind = "int" if self.dtype is not None and "int" in self.dtype else "float"
         self.input_specs = []
         self.output_spec = Spec(self.shape, kind=self.kind)
         self._output = Symbol(self.output_spec, self, ())
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain data."""
-        return {**super().get_config(), "dtype": self.dtype}
+    def hold_indices(self) -> None:
+        """Take the data for indices from now on."""
+        self.kind = "int"
+        self.output_spec = self.output.spec = Spec(self.shape, kind="int")
+
+    def reset(self) -> None:
+        """An input knows its shape from the start: there is nothing to forget."""
 
 
-def Input(shape: Sequence[int], dtype: str | None = None, name: str | None = None, **common: Any) -> Symbol:
+def _number_dtype(dtype: Any, where: str) -> str:
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if not name.startswith(("float", "bfloat16", "int", "uint", "bool")):
+        raise ArgumentError(
+            f"{where}: `dtype` must be None, or a dtype of numbers such as 'int32'. Received: {dtype!r}."
+        )
+    return name
+
+
+def Input(shape: Sequence[int], dtype: Any = None, name: str | None = None, **common: Any) -> Symbol:
     """Return the symbol of a model's input.
 
     Parameters
@@ -48,8 +82,13 @@ def Input(shape: Sequence[int], dtype: str | None = None, name: str | None = Non
     shape : tuple of int
         Shape of a row, without the rows.
     dtype : str, optional
-        ``'int32'`` for indices.
+        ``'int32'`` for indices; see :class:`InputLayer`.
     name : str, optional
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        As :class:`InputLayer`.
 
     Examples
     --------
@@ -57,7 +96,7 @@ def Input(shape: Sequence[int], dtype: str | None = None, name: str | None = Non
     >>> Input(shape=(2,)).shape
     (None, 2)
     """
-    return InputLayer(shape, dtype=dtype, name=name or None, **common).output
+    return InputLayer(shape, dtype=dtype, name=name, **common).output
 
 
 class Dense(Layer):
@@ -130,9 +169,10 @@ class Dense(Layer):
         self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, specs: Sequence[Spec]) -> None:
+        """Make the kernel and, if asked for, the bias."""
         (spec,) = specs
         if not spec.shape:
-            raise ShapeError(f"Dense layer {self.name!r} needs rows of at least one axis. Received: scalars.")
+            raise ShapeError("Dense needs rows of at least one axis. Received: scalars.")
         self.kernel = self.add_weight(
             "kernel",
             (spec.shape[-1], self.units),
@@ -147,10 +187,12 @@ class Dense(Layer):
             )
 
     def call(self, trace: Trace, inputs: Sequence[Value]) -> Value:
+        """Emit product, bias and activation."""
         (x,) = inputs
-        if x.spec.shape[-1] != self.kernel.shape[0]:
+        if x.spec.shape[-1:] != self.kernel.shape[:1]:
             raise ShapeError(
-                f"was built for rows of {self.kernel.shape[0]} numbers. Received: rows of shape {x.spec.shape}."
+                f"was built for rows of {self.kernel.shape[0]} numbers. "
+                f"Received: rows of shape {x.spec.shape}."
             )
         operands = [x, trace.parameter(self.kernel)]
         if self.bias is not None:
@@ -164,6 +206,24 @@ class Activation(Layer):
     Parameters
     ----------
     activation : str
+        One of :func:`fastnn.activations.names`.
+    **common
+        ``name``, ``input_shape`` and the like: see :class:`Layer`.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no activation of that name; the nearest is suggested.
+
+    Notes
+    -----
+    Rows of any shape; the output has the same. There are no variables.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Activation, Input
+    >>> Activation("softmax")(Input(shape=(3,))).shape
+    (None, 3)
     """
 
     config_names: ClassVar[tuple[str, ...]] = ("activation",)
@@ -173,33 +233,63 @@ class Activation(Layer):
         self.activation = activations.check(activation, f"layer {self.name!r}")
 
     def call(self, trace: Trace, inputs: Sequence[Value]) -> Value:
+        """Emit the activation."""
         return activations.emit(trace, inputs[0], self.activation)
 
 
 class Flatten(Layer):
-    """Folds the axes of a row into one."""
+    """Folds the axes of a row into one.
+
+    Rows of shape ``(a, b, ...)`` give rows of shape ``(a * b * ...,)``.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Flatten, Input
+    >>> Flatten()(Input(shape=(3, 4))).shape
+    (None, 12)
+    """
 
     def call(self, trace: Trace, inputs: Sequence[Value]) -> Value:
+        """Emit the reshaping, where there is any to do."""
         (x,) = inputs
         return x if len(x.spec.shape) == 1 else trace.emit("reshape", [x], shape=(x.spec.size,))
 
 
 class Reshape(Layer):
-    """Gives rows another shape.
+    """Gives rows another shape with as many elements.
 
     Parameters
     ----------
     target_shape : tuple of int
         One extent may be -1: whatever is left.
+    **common
+        ``name``, ``input_shape`` and the like: see :class:`Layer`.
+
+    Raises
+    ------
+    ShapeError
+        If `target_shape` is not a tuple of positive integers and at most one -1, or when called on rows
+        with another number of elements.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Input, Reshape
+    >>> Reshape((2, -1))(Input(shape=(6,))).shape
+    (None, 2, 3)
     """
 
     config_names: ClassVar[tuple[str, ...]] = ("target_shape",)
 
     def __init__(self, target_shape: Sequence[int], **common: Any):
         super().__init__(**common)
-        self.target_shape = tuple(int(extent) for extent in target_shape)
+        where = f"`target_shape` of Reshape layer {self.name!r}"
+        given = tuple(target_shape) if isinstance(target_shape, (list, tuple)) else target_shape
+        free = isinstance(given, tuple) and given.count(-1) == 1
+        check_shape(tuple(e for e in given if e != -1) if free else given, where)
+        self.target_shape = tuple(given) if isinstance(given, tuple) else (given,)
 
     def call(self, trace: Trace, inputs: Sequence[Value]) -> Value:
+        """Emit the reshaping."""
         return trace.emit("reshape", [inputs[0]], shape=self.target_shape)
 
 
@@ -214,10 +304,25 @@ class Embedding(Layer):
         Length of a vector.
     embeddings_initializer, embeddings_regularizer, embeddings_constraint : optional
         ``'uniform'`` (-0.05 to 0.05) by default, as in Keras.
+    **common
+        ``name``, ``input_shape`` and the like: see :class:`Layer`.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not a positive integer, or when called on anything but an input.
 
     Notes
     -----
     Index rows of shape ``(k,)`` give rows of shape ``(k, output_dim)``. Follow with :class:`Flatten`.
+    An :func:`Input` on which the layer is called holds indices from then on.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Embedding, Flatten, Input
+    >>> city = Input(shape=(1,), name="city")
+    >>> Flatten()(Embedding(1000, 8)(city)).shape
+    (None, 8)
     """
 
     config_names: ClassVar[tuple[str, ...]] = (
@@ -245,7 +350,17 @@ class Embedding(Layer):
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
 
+    takes_integers = True
+
+    def __call__(self, inputs: Symbol | Sequence[Symbol]) -> Symbol:
+        """Apply the layer to the symbol of an input, which holds indices from now on."""
+        for symbol in inputs if isinstance(inputs, (list, tuple)) else [inputs]:
+            if isinstance(symbol, Symbol) and isinstance(symbol.layer, InputLayer):
+                symbol.layer.hold_indices()
+        return super().__call__(inputs)
+
     def build(self, specs: Sequence[Spec]) -> None:
+        """Make the table."""
         self.embeddings = self.add_weight(
             "embeddings",
             (self.input_dim, self.output_dim),
@@ -255,10 +370,11 @@ class Embedding(Layer):
         )
 
     def call(self, trace: Trace, inputs: Sequence[Value]) -> Value:
+        """Emit the look-up."""
         (index,) = inputs
         if index.spec.kind != "int":
             raise ArgumentError(
-                f"Embedding layer {self.name!r} looks up integers: give it Input(..., dtype='int32'). "
-                "Received: floating-point values."
+                f"Embedding layer {self.name!r} looks up integers: call it on fastnn.Input itself. "
+                "Received: floating-point values, computed by another layer."
             )
         return trace.emit("embedding", [index, trace.parameter(self.embeddings)])

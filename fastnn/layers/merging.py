@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any, ClassVar
 
-import numpy as np
-
 from fastnn.errors import ArgumentError, ShapeError
 from fastnn.graph.trace import Value
+from fastnn.layers.axes import check_axis, check_last_axis
 from fastnn.layers.base import Layer, Symbol, Trace
 from fastnn.ops.registry import Spec
 
@@ -290,43 +289,6 @@ class Concatenate(Merge):
         """Emit one concatenation of all inputs."""
         self.check_inputs([value.spec for value in inputs], [f"input {i}" for i in range(len(inputs))])
         return trace.emit("concatenate", list(inputs))
-
-
-# --------------------------------------------------------------------------- the last axis
-def check_axis(axis: Any, layer: Layer) -> int:
-    """Return a layer's `axis` argument (an int, or a list of one) if it may be the last axis.
-
-    Raises
-    ------
-    ArgumentError
-        If it is no integer, or certainly another axis than the last.
-    """
-    found = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
-    if isinstance(found, bool) or not isinstance(found, (int, np.integer)) or (found < 1 and found != -1):
-        raise ArgumentError(
-            f"{type(layer).__name__} layer {layer.name!r} works along the last axis only: expected axis=-1. "
-            f"Received: axis={axis!r}."
-        )
-    return int(found)
-
-
-def check_last_axis(axis: int, spec: Spec, layer: Layer) -> None:
-    """Check that `axis`, with the rows counted as axis 0, is the last axis of such values.
-
-    Raises
-    ------
-    ShapeError
-        If a row has no axis.
-    ArgumentError
-        If `axis` is not the last one.
-    """
-    if not spec.shape:
-        raise ShapeError(f"{type(layer).__name__} needs rows of at least one axis. Received: scalars.")
-    if axis not in (-1, len(spec.shape)):
-        raise ArgumentError(
-            f"{type(layer).__name__} layer {layer.name!r} works along the last axis only: expected axis=-1 "
-            f"or axis={len(spec.shape)} for rows of shape {spec.shape}. Received: axis={axis}."
-        )
 
 
 # --------------------------------------------------------------------------- as functions

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from fastnn import constraints, initializers, regularizers
 from fastnn.errors import ArgumentError, ShapeError
 from fastnn.graph.trace import Value
+from fastnn.layers.axes import check_axis, check_last_axis
 from fastnn.layers.base import Layer, Trace
-from fastnn.layers.merging import check_axis, check_last_axis
 from fastnn.layers.variables import Variable
 from fastnn.ops.registry import Spec
 from fastnn.serialization import check_bool, check_number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -10,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import initializers
+from fastnn.arrays import to_array
 from fastnn.errors import ArgumentError, DataError, DtypeError, ShapeError
 from fastnn.graph.trace import Value
+from fastnn.layers.axes import check_axis, check_last_axis
 from fastnn.layers.base import Layer, Trace
-from fastnn.layers.merging import check_axis, check_last_axis
 from fastnn.layers.variables import Variable
 from fastnn.ops.registry import Spec
 
@@ -221,12 +221,12 @@ def column_statistics(data: Any, where: str) -> tuple[NDArray[Any], NDArray[Any]
     >>> column_statistics([[1, 5], [3, 5]], "the table")
     (array([2., 5.]), array([1., 0.]))
     """
-    array = _numbers(data, where)
+    array, columns_of_data = to_array(data, where)
     if array.ndim == 0 or array.size == 0:
         raise DataError(f"{where} needs data of at least one row and column. Received: shape {array.shape}.")
     columns = array.shape[-1] if array.ndim > 1 else 1
     array = array.reshape(-1, columns)
-    names = list(getattr(data, "columns", range(columns)))
+    names: list[Any] = list(columns_of_data or range(columns))
     step = max(1, _ADAPT_ELEMENTS // columns)
     slices = [slice(start, start + step) for start in range(0, len(array), step)]
     shift = array[0].astype(np.float64)
@@ -252,23 +252,3 @@ def column_statistics(data: Any, where: str) -> tuple[NDArray[Any], NDArray[Any]
             f"{names[int(np.argmin(finite))]!r}."
         )
     return mean, variance
-
-
-def _numbers(data: Any, where: str) -> NDArray[Any]:
-    """Return data as an array of real numbers."""
-    try:
-        if not hasattr(data, "__array__") and hasattr(data, "__dlpack__"):
-            array = np.from_dlpack(data)
-        else:
-            array = np.asarray(data)
-    except ValueError as error:
-        raise ShapeError(f"{where}: the rows do not all have the same length ({error}).") from None
-    if array.dtype.kind == "O" and not any(isinstance(value, (str, bytes)) for value in array.flat):
-        with contextlib.suppress(TypeError, ValueError):  # pandas' own number types, say
-            array = array.astype(np.float64)
-    if array.dtype.kind in "fiub":
-        return array
-    for name, dtype in zip(getattr(data, "columns", ()), getattr(data, "dtypes", ()), strict=False):
-        if getattr(dtype, "kind", "O") not in "fiub":
-            raise DtypeError(f"{where} adapts to real numbers. Received: column {name!r} of dtype {dtype}.")
-    raise DtypeError(f"{where} adapts to real numbers. Received: dtype {array.dtype}.")

@@ -1,4 +1,4 @@
-"""Variables: named views of one flat buffer, which every optimizer step, copy and save treats as one vector."""
+"""Variables: named views of one flat buffer, which optimizers, copies and files treat as one vector."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from fastnn.errors import ArgumentError, NotBuiltError
 
 #: Variables begin at multiples of so many elements (a 64-byte line of float32).
 ALIGNMENT = 16
+#: A variable of more elements is taken for a mistake.
+MOST_ELEMENTS = 2**31 - 1
 
 
 class Storage:
@@ -54,14 +56,27 @@ class Variable:
         First element in the storage.
     """
 
-    __slots__ = ("constraint", "initializer", "offset", "path", "regularizer", "shape", "size", "storage", "trainable")
+    __slots__ = (
+        "constraint", "initializer", "offset", "path", "regularizer", "shape", "size", "storage", "trainable",
+    )  # fmt: skip
 
-    def __init__(self, path: str, shape: tuple[int, ...], initializer: Any, regularizer: Any, constraint: Any, trainable: bool):
+    def __init__(
+        self,
+        path: str,
+        shape: tuple[int, ...],
+        initializer: Any,
+        regularizer: Any,
+        constraint: Any,
+        trainable: bool,
+    ):
         self.path = path
         self.shape = shape
         self.size = math.prod(shape)
-        if self.size > 2**40:
-            raise ArgumentError(f"{path} would have {self.size} elements, of shape {shape}: too many to allocate.")
+        if self.size > MOST_ELEMENTS:
+            raise ArgumentError(
+                f"{path} would have {self.size:,} elements: expected at most {MOST_ELEMENTS:,}. "
+                f"Received: shape {shape}."
+            )
         self.initializer = initializer
         self.regularizer = regularizer
         self.constraint = constraint

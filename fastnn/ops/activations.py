@@ -250,6 +250,12 @@ def _prelu_shape(specs, attrs):
     return [specs[0]]
 
 
+def _prelu_blocks(rng):
+    """Give named blocks of rows: dy, x, and a slope for each unit."""
+    for name, rows, units in (("normal", 17, 5), ("one", 1, 1), ("no rows", 0, 3), ("large", 301, 67)):
+        yield name, *rng.standard_normal((2, rows, units)), rng.standard_normal(units)
+
+
 register(
     Op(
         "prelu",
@@ -261,8 +267,8 @@ register(
             emitter.emit("prelu_dalpha", [d_outputs[0], inputs[0]]),
         ],
         samples=lambda rng: [
-            Sample("normal", (rng.standard_normal((17, 5)), rng.standard_normal(5))),
-            Sample("one", (rng.standard_normal((1, 1)), rng.standard_normal(1))),
+            *[Sample(name, (x, alpha)) for name, _, x, alpha in _prelu_blocks(rng)],
+            Sample("extremes", (np.array([[np.nan, np.inf, -np.inf, 0.0]]), np.full(4, 0.5)), differentiable=False),
         ],
         summary="y = x if x > 0 else alpha * x",
     )
@@ -273,9 +279,8 @@ register(
         ("dy", "x", "alpha"),
         same_shape,
         lambda dy, x, alpha: dy * np.where(x > 0, 1.0, alpha),
-        samples=lambda rng: [
-            Sample("normal", (rng.standard_normal((17, 5)), rng.standard_normal((17, 5)), rng.standard_normal(5)))
-        ],
+        samples=lambda rng: [Sample(name, (dy, x, alpha)) for name, dy, x, alpha in _prelu_blocks(rng)],
+        summary="dx = dy if x > 0 else alpha * dy",
     )
 )
 register(
@@ -284,7 +289,8 @@ register(
         ("dy", "x"),
         lambda specs, attrs: [Spec(specs[0].shape, rows=False)],
         lambda dy, x: (dy * np.minimum(x, 0.0)).sum(axis=0),
-        samples=lambda rng: [Sample("normal", (rng.standard_normal((17, 5)), rng.standard_normal((17, 5))))],
+        samples=lambda rng: [Sample(name, (dy, x)) for name, dy, x, _ in _prelu_blocks(rng)],
+        summary="dalpha = sum of dy * min(x, 0) over rows",
     )
 )
 
@@ -302,7 +308,7 @@ def _log_softmax(x):
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def _last_axis(name, f, derivative, summary):
+def _last_axis(name, f, derivative, summary, gradient_summary):
     def samples(rng):
         return [
             Sample("odd", (rng.standard_normal((17, 5)),)),
@@ -338,6 +344,7 @@ def _last_axis(name, f, derivative, summary):
                 for s in samples(rng)
                 if s.differentiable
             ],
+            summary=gradient_summary,
         )
     )
 
@@ -347,10 +354,12 @@ _last_axis(
     _softmax,
     lambda dy, y: y * (dy - (dy * y).sum(axis=-1, keepdims=True)),
     "y = exp(x) / sum(exp(x)) over the last axis",
+    "dx = y * (dy - sum(dy * y))",
 )
 _last_axis(
     "log_softmax",
     _log_softmax,
     lambda dy, y: dy - np.exp(y) * dy.sum(axis=-1, keepdims=True),
     "y = x - log(sum(exp(x))) over the last axis",
+    "dx = dy - exp(y) * sum(dy)",
 )

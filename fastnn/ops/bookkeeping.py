@@ -62,6 +62,7 @@ register(
         _nothing,
         attrs={"accumulator": 0},
         outputs=(),
+        optional=1,
         summary="accumulator += sum of values (times weight)",
     )
 )
@@ -73,6 +74,7 @@ register(
         _nothing,
         attrs={"output": 0},
         outputs=(),
+        optional=1,
         summary="write the rows of x to the caller's array, in order or at the rows they came from",
     )
 )
@@ -85,6 +87,7 @@ for _name in METRICS:
             _nothing,
             attrs={"accumulator": 0},
             outputs=(),
+            optional=1,
             summary=f"accumulator += sum of the {_name.removeprefix('metric_')} of each row (times weight)",
         )
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.errors import ArgumentError, DtypeError, ShapeError
+from fastnn.errors import ArgumentError, DataError, DtypeError, ShapeError
 from fastnn.ops import registry
 from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Op, Spec
 
@@ -49,7 +49,7 @@ class OpFunction:
         inputs = check_arrays(self.op, arrays)
         outputs = emitter.emit(self.op.name, inputs, **attrs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        d_outputs = [_like(d_output, outputs[0]), *[None] * (len(outputs) - 1)]
+        d_outputs = [_like(self.op, d_output, outputs[0]), *[None] * (len(outputs) - 1)]
         gradients = self.op.gradient(emitter, inputs, outputs, d_outputs, attrs)
         return gradients[0] if len(gradients) == 1 else tuple(gradients)
 
@@ -61,6 +61,8 @@ class EagerEmitter:
         """Compute one op on arrays."""
         record = registry.get(op)
         attrs = record.complete(attrs)
+        if not record.outputs:
+            raise ArgumentError(f"Op {op!r} writes to a program's memory, so it cannot be called on arrays.")
         arrays = check_arrays(record, inputs)
         specs = [
             Spec(
@@ -75,6 +77,8 @@ class EagerEmitter:
         except ShapeError as error:
             raise ShapeError(f"{error} (in op {op!r})") from None
         rows = _rows(record, arrays)
+        if record.check is not None:
+            record.check(arrays, attrs)
         backend = importlib.import_module(BACKENDS["numpy"])
         outputs = backend.run(op, arrays, specs, out_specs, attrs, rows)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
@@ -91,21 +95,27 @@ def input_names(op: Op, count: int) -> list[str]:
 
 def check_arrays(op: Op, arrays: Sequence[Any]) -> list[np.ndarray]:
     """Turn an op's inputs into contiguous arrays of one float dtype (integers for index inputs)."""
-    least = len(op.inputs) if op.variadic else 1
+    least = len(op.inputs) - op.optional
     if len(arrays) < least or (len(arrays) > len(op.inputs) and not op.variadic):
         raise ArgumentError(
             f"Op {op.name!r} takes {', '.join(op.inputs)}. Received: {len(arrays)} arrays."
         )
     named = list(zip(input_names(op, len(arrays)), map(np.asarray, arrays), strict=True))
     floats = [array.dtype for name, array in named if name not in INTEGER_NAMES]
-    for (name, array) in named:
-        if array.dtype.kind not in "fiub" or array.dtype in (np.float16, np.longdouble):
-            raise DtypeError(
-                f"Op {op.name!r} needs float32 or float64 numbers for {name!r}. Received: dtype {array.dtype}."
-            )
+    for name, array in named:
+        _check_dtype(op, name, array)
     dtype = np.float32 if all(d == np.float32 for d in floats) else np.float64
     return [np.ascontiguousarray(array, np.int32 if name in INTEGER_NAMES else dtype).reshape(array.shape)
             for name, array in named]  # fmt: skip
+
+
+def _check_dtype(op: Op, name: str, array: np.ndarray) -> None:
+    integers = name in INTEGER_NAMES
+    if array.dtype.kind not in ("iub" if integers else "fiub") or array.dtype in (np.float16, np.longdouble):
+        expected = "integers" if integers else "float32 or float64 numbers"
+        raise DtypeError(f"Op {op.name!r} needs {expected} for {name!r}. Received: dtype {array.dtype}.")
+    if integers and array.size and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
+        raise DataError(f"Op {op.name!r} takes 32-bit integers for {name!r}. Received: {array.min()} to {array.max()}.")
 
 
 def _rows(op: Op, arrays: Sequence[np.ndarray]) -> int:
@@ -119,8 +129,9 @@ def _rows(op: Op, arrays: Sequence[np.ndarray]) -> int:
     return counts.pop() if counts else 1
 
 
-def _like(array: Any, other: np.ndarray) -> np.ndarray:
+def _like(op: Op, array: Any, other: np.ndarray) -> np.ndarray:
     array = np.asarray(array)
+    _check_dtype(op, "d_output", array)
     if array.shape != other.shape:
         raise ShapeError(
             f"The gradient must have the output's shape: expected {other.shape}. Received: {array.shape}."

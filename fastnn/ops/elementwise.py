@@ -166,7 +166,7 @@ def _concatenate_gradient(emitter, inputs, outputs, d_outputs, attrs):
 def _concatenate_samples(rng) -> list[Sample]:
     lists = {
         "single": [(4, 3)], "two": [(17, 5), (17, 2)], "three": [(9, 1), (9, 4), (9, 2)],
-        "no rows": [(0, 2), (0, 1)], "inner axes": [(3, 2, 4), (3, 2, 1)], "wide": [(65, 33), (65, 40)],
+        "one row": [(1, 2), (1, 3)], "no rows": [(0, 2), (0, 1)], "inner axes": [(3, 2, 4), (3, 2, 1)], "wide": [(65, 33), (65, 40)],
         "many": [(2, 1)] * 30,
     }  # fmt: skip
     return [Sample(name, tuple(rng.standard_normal(s) for s in shapes)) for name, shapes in lists.items()]
@@ -225,6 +225,7 @@ register(
         lambda rng: [
             Sample("column", (rng.standard_normal((17, 5)),), {"start": 3, "stop": 4}),
             Sample("all", (rng.standard_normal((4, 3)),), {"start": 0, "stop": 3}),
+            Sample("one row", (rng.standard_normal((1, 3)),), {"start": 1, "stop": 2}),
             Sample("no rows", (rng.standard_normal((0, 3)),), {"start": 1, "stop": 3}),
             Sample("inner axes", (rng.standard_normal((3, 2, 7)),), {"start": 1, "stop": 6}),
             Sample("wide", (rng.standard_normal((65, 40)),), {"start": 7, "stop": 40}),
@@ -242,6 +243,7 @@ register(
         samples=lambda rng: [
             Sample("column", (rng.standard_normal((17, 1)),), {"start": 3, "width": 5}),
             Sample("all", (rng.standard_normal((4, 3)),), {"start": 0, "width": 3}),
+            Sample("one row", (rng.standard_normal((1, 1)),), {"start": 1, "width": 2}),
             Sample("no rows", (rng.standard_normal((0, 2)),), {"start": 1, "width": 3}),
             Sample("inner axes", (rng.standard_normal((3, 2, 5)),), {"start": 1, "width": 7}),
         ],
@@ -278,6 +280,7 @@ register(
         ],
         {"shape": (-1,)},
         lambda rng: [
+            Sample("one row", (rng.standard_normal((1, 6)),), {"shape": (3, 2)}),
             Sample("flatten", (rng.standard_normal((7, 3, 2)),), {"shape": (-1,)}),
             Sample("split", (rng.standard_normal((5, 12)),), {"shape": (3, -1)}),
             Sample("scalar", (rng.standard_normal((5, 1)),), {"shape": ()}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.errors import ShapeError
+from fastnn.errors import DataError, ShapeError
 from fastnn.ops.registry import Op, Sample, Spec, register
 
 
@@ -16,6 +16,13 @@ def _shape(specs, attrs):
             f"Received: {index.kind} numbers, table {table.shape}."
         )
     return [Spec((*index.shape, table.shape[1]))]
+
+
+def _check(index: np.ndarray, size: int, name: str) -> None:
+    if index.size and not 0 <= index.min() <= index.max() < size:
+        raise DataError(
+            f"The indices of op {name!r} must lie in [0, {size}). Received: {index.min()} to {index.max()}."
+        )
 
 
 def _gradient(emitter, inputs, outputs, d_outputs, attrs):
@@ -49,7 +56,8 @@ register(
             Sample(name, (index, rng.standard_normal((size, width))))
             for name, index, size, width in _cases(rng)
         ],
-        summary="y = table[index]; the indices must lie in the table, which is not checked here",
+        summary="y = table[index]",
+        check=lambda arrays, attrs: _check(arrays[0], len(arrays[1]), "embedding"),
     )
 )
 register(
@@ -64,5 +72,6 @@ register(
             for name, index, size, width in _cases(rng)
         ],
         summary="dtable[k] = sum of dy where index == k",
+        check=lambda arrays, attrs: _check(arrays[0], attrs["size"], "embedding_grad"),
     )
 )

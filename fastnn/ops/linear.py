@@ -65,6 +65,7 @@ register(
         _dense_gradient,
         samples=_samples,
         summary="y = x @ w + b over the last axis",
+        optional=1,
     )
 )
 register(
@@ -75,7 +76,7 @@ register(
         lambda dy, w: dy @ w.T,
         samples=lambda rng: [
             Sample(f"{rows}x{k}x{u}", (rng.standard_normal((rows, u)), rng.standard_normal((k, u))))
-            for rows, k, u in ((1, 1, 1), (7, 5, 3), (33, 16, 1), (65, 40, 33))
+            for rows, k, u in ((0, 3, 2), (1, 1, 1), (7, 5, 3), (33, 16, 1), (65, 40, 33))
         ],
         summary="dx = dy @ w.T",
     )

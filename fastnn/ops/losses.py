@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.errors import ShapeError
+from fastnn.errors import DataError, ShapeError
 from fastnn.ops import loss_reference
 from fastnn.ops.loss_samples import SAMPLES, with_weights
 from fastnn.ops.registry import Op, Sample, Spec, register
@@ -76,6 +76,15 @@ def _check_weight(name: str, specs: Sequence[Spec]) -> None:
         raise ShapeError(f"{name} needs one weight a row. Received: {specs[0].shape} a row.")
 
 
+def _check_labels(arrays: Sequence[np.ndarray], attrs: Mapping[str, Any]) -> None:
+    labels, classes = arrays[0], arrays[1].shape[1] if arrays[1].ndim == 2 else 1
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+        raise DataError(
+            f"Class indices must lie in [0, {classes - 1}]. "
+            f"Received: values from {labels.min()} to {labels.max()}."
+        )
+
+
 def _quiet(function: Callable) -> Callable:
     def wrapped(*arrays, **attrs):
         with np.errstate(all="ignore"):
@@ -101,7 +110,9 @@ def _with_gradient(value: Callable, slope: Callable, inputs: int) -> Callable:
     return _quiet(reference)
 
 
-def _register(name: str, inputs: tuple[str, ...], attrs: dict[str, Any], check, value, slope, samples) -> None:
+def _register(
+    name: str, inputs: tuple[str, ...], attrs: dict[str, Any], check, value, slope, samples
+) -> None:
     """Register a loss and its gradient op."""
 
     def value_shape(specs, attrs):
@@ -112,11 +123,25 @@ def _register(name: str, inputs: tuple[str, ...], attrs: dict[str, Any], check, 
         check(name, specs, attrs)
         return [specs[len(inputs) - 1], Spec(())]
 
+    door = _check_labels if name in SPARSE else None
+
     def rule(emitter, values, outputs, d_outputs, attrs):
         gradient, _ = emitter.emit(f"{name}_grad", [*values, d_outputs[0]], **attrs)
         return [*[None] * (len(inputs) - 1), gradient]
 
-    register(Op(name, inputs, value_shape, _quiet(value), rule, attrs, samples, summary=f"rows = {name} of each row"))
+    register(
+        Op(
+            name,
+            inputs,
+            value_shape,
+            _quiet(value),
+            rule,
+            attrs,
+            samples,
+            check=door,
+            summary=f"rows = {name} of each row",
+        )
+    )
     register(
         Op(
             f"{name}_grad",
@@ -126,7 +151,9 @@ def _register(name: str, inputs: tuple[str, ...], attrs: dict[str, Any], check, 
             attrs={**attrs, **GRADIENT_ATTRS},
             samples=lambda rng: with_weights(rng, samples(rng)),
             outputs=("gradient", "rows"),
+            check=door,
             summary=f"gradient = weight * scale [/ rows of the batch] * d {name} / d {inputs[-1]}",
+            optional=1,
         )
     )
 
@@ -159,7 +186,9 @@ def _penalty_samples(rng) -> list[Sample]:
     shapes = ((1, 1), (0, 2), (7,), (17, 5), (301, 1), (5, 3, 2))
     found = [Sample(f"{shape}", (rng.standard_normal(shape),), attrs) for shape in shapes]
     found.append(Sample("l2", (rng.standard_normal((9, 2)),), {"l2": 0.5}))
-    found.append(Sample("zeros", (np.array([[0.0, -0.0, 1.0], [np.nan, 0.0, 1.0]]),), attrs, differentiable=False))
+    found.append(
+        Sample("zeros", (np.array([[0.0, -0.0, 1.0], [np.nan, 0.0, 1.0]]),), attrs, differentiable=False)
+    )
     return found
 
 

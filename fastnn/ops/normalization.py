@@ -55,9 +55,12 @@ def _with_options(sample: Sample, **attrs) -> list[Sample]:
     ]
 
 
-def _blocks(rng):
+def _blocks(rng, no_rows: bool = True):
     """Give named blocks of rows, with one vector of positive numbers a unit and two of any sign."""
-    for name, shape in (("odd", (17, 5)), ("two", (2, 3)), ("large", (301, 67)), ("inner axes", (4, 3, 5))):
+    shapes = {"odd": (17, 5), "two": (2, 3), "large": (301, 67), "inner axes": (4, 3, 5), "one row": (1, 4)}
+    if no_rows:
+        shapes["no rows"] = (0, 3)
+    for name, shape in shapes.items():
         u = shape[-1]
         x = 2.0 * rng.standard_normal(shape) + 3.0
         yield name, x, rng.uniform(0.1, 2.0, u), rng.standard_normal(u), rng.standard_normal(u)
@@ -116,6 +119,7 @@ register(
         ],
         ("output", "row_mean", "rstd"),
         "y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axis",
+        optional=2,
     )
 )
 register(
@@ -130,6 +134,7 @@ register(
             for gamma in ((vector,), ())
         ],
         summary="dx = rstd * (g - mean(g) - n * mean(g * n)); g = dy * gamma, n = (x - mean) * rstd",
+        optional=1,
     )
 )
 register(
@@ -195,11 +200,12 @@ register(
         {"epsilon": 1e-3, "scale": True, "center": True},
         lambda rng: [
             sample
-            for name, x, _, gamma, beta in _blocks(rng)
+            for name, x, _, gamma, beta in _blocks(rng, no_rows=False)
             for sample in _with_options(Sample(name, (x, gamma, beta)), epsilon=1e-3)
         ],
         ("output", "mean", "variance", "multiplier"),
         "y = (x - mean) / sqrt(variance + epsilon) * gamma + beta; statistics of the whole batch, biased",
+        optional=2,
     )
 )
 register(
@@ -213,7 +219,7 @@ register(
             Sample(
                 name, (rng.standard_normal(x.shape), x, _flat(x).mean(axis=0), _flat(x).var(axis=0), gamma)
             )
-            for name, x, _, gamma, _ in _blocks(rng)
+            for name, x, _, gamma, _ in _blocks(rng, no_rows=False)
         ],
         outputs=("output", "shift", "slope"),
         summary="dx = gamma * (dy - mean(dy) - (x - mean) * mean(dy * (x - mean)) / (variance + epsilon)), "
@@ -293,6 +299,7 @@ register(
         ],
         ("output", "multiplier"),
         "y = (x - mean) / sqrt(variance + epsilon) * gamma + beta",
+        optional=2,
     )
 )
 register(

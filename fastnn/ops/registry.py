@@ -74,6 +74,8 @@ class Op:
     name : str
     inputs : tuple of str
         Names of the inputs; a trailing ``*`` marks "one or more".
+    optional : int
+        How many of the last inputs may be left out.
     shape : callable
         ``shape(specs, attrs) -> specs of the outputs``; raises ShapeError.
     reference : callable
@@ -85,8 +87,11 @@ class Op:
     samples : callable
         ``samples(rng) -> list of Sample``.
     outputs : tuple of str
+        Empty where the op writes to memory that only a program has.
     summary : str
         One line: the equation.
+    check : callable or None
+        ``check(arrays, attrs)`` raises where a kernel would leave its arrays (an index out of range).
     """
 
     name: str
@@ -98,6 +103,8 @@ class Op:
     samples: Callable[..., list[Sample]] | None = None
     outputs: tuple[str, ...] = ("output",)
     summary: str = ""
+    optional: int = 0
+    check: Callable[[Sequence[Any], Mapping[str, Any]], None] | None = None
 
     @property
     def variadic(self) -> bool:

@@ -12,11 +12,11 @@ from fastnn.errors import ArgumentError
 from fastnn.graph.autodiff import backward
 from fastnn.graph.fuse import logits_of
 from fastnn.graph.plan import plan
-from fastnn.graph.program import Program
 from fastnn.graph.trace import Graph, Value, freeze
 from fastnn.graph.update import UpdateParameter, plan_update
 from fastnn.metrics import Metric
 from fastnn.ops.registry import Spec
+from fastnn.program import Program
 from fastnn.training.compiled import Compiled
 
 #: Programs are kept, so that a second model of the same shape costs no planning.

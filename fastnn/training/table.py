@@ -7,9 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.arrays import check_finite, to_array
 from fastnn.errors import ArgumentError, DataError, ShapeError
-from fastnn.ops.registry import Spec
-from fastnn.training.arrays import READABLE, check_finite, match_rows, to_array, to_index
+from fastnn.serialization import check_number
+from fastnn.training.arrays import match_rows, readable, to_index
+
+#: Losses whose targets are probabilities.
+PROBABILITY_TARGETS = frozenset(
+    {"binary_crossentropy", "categorical_crossentropy"}
+    | {"binary_focal_crossentropy", "categorical_focal_crossentropy"}
+)
 
 
 class Table:
@@ -31,7 +38,7 @@ class Table:
         inputs: list[np.ndarray],
         targets: list[np.ndarray | None],
         weights: list[np.ndarray | None],
-        target_shapes: list[tuple[int, ...] | None],
+        target_shapes: Sequence[tuple[int | None, ...] | None],
     ):
         self.inputs = inputs
         self.targets = targets
@@ -46,7 +53,8 @@ class Table:
 
     def arrays(self) -> list[np.ndarray]:
         """Return inputs, targets, weights: the order of a step program's inputs."""
-        return [*self.inputs, *(t for t in self.targets if t is not None), *(w for w in self.weights if w is not None)]
+        optional = (*self.targets, *self.weights)
+        return [*self.inputs, *(array for array in optional if array is not None)]
 
     def sources(self) -> list[str]:
         """Return the arrays' dtypes, ``:strided`` where a row's numbers are not adjacent."""
@@ -82,90 +90,147 @@ def readable_in_place(array: np.ndarray, dtype: str) -> bool:
     return array.dtype.name in (dtype, "int32") and array.flags.c_contiguous
 
 
-def as_list(data: Any, names: Sequence[str], what: str) -> list[Any]:
-    """Return one item for each name from a single item, a list or a dict by name."""
-    if isinstance(data, Mapping) and not hasattr(data, "dtypes"):
-        missing = [name for name in names if name not in data]
+def as_list(data: Any, names: Sequence[str], what: str, optional: Sequence[str] = ()) -> list[Any]:
+    """Return one item for each name from a single item, a list or a dict by name.
+
+    Parameters
+    ----------
+    data : object
+    names : sequence of str
+        Of the model's inputs or outputs.
+    what : str
+        What the data are, for messages.
+    optional : sequence of str
+        Names that a dict may leave out: their item is None.
+    """
+    if isinstance(data, Mapping):
+        missing = [name for name in names if name not in data and name not in optional]
         if missing:
-            raise ArgumentError(f"{what}: expected entries for {list(names)}. Received: {list(data)}; {missing} missing.")
-        return [data[name] for name in names]
+            raise ArgumentError(
+                f"{what}: expected entries for {list(names)}. Received: {list(data)}; missing: {missing}."
+            )
+        return [data.get(name) for name in names]
     if len(names) == 1:
         if isinstance(data, (list, tuple)) and len(data) == 1 and getattr(data[0], "ndim", 0) >= 1:
             return [data[0]]
         return [data]
     if not isinstance(data, (list, tuple)) or len(data) != len(names):
-        count = len(data) if isinstance(data, (list, tuple)) else 1
-        raise ArgumentError(f"{what}: the model has {len(names)} of them, {list(names)}. Received: {count}.")
+        count = len(data) if isinstance(data, (list, tuple)) else f"one {type(data).__name__}"
+        raise ArgumentError(
+            f"{what}: expected a list of {len(names)} arrays, or a dict of them, for {list(names)}. "
+            f"Received: {count}."
+        )
     return list(data)
 
 
 def read_inputs(model: Any, x: Any, where: str = "x") -> list[np.ndarray]:
-    """Check a model's inputs; returns one 2-D array for each."""
+    """Check a model's inputs.
+
+    Parameters
+    ----------
+    model : Model
+        Built.
+    x : array, list, DataFrame, or a list or dict of them
+    where : str
+        What to call them in messages.
+
+    Returns
+    -------
+    list of ndarray, shape (rows, numbers in a row)
+        One for each input; int32 for inputs that are looked up in an embedding.
+
+    Raises
+    ------
+    ShapeError, DtypeError, DataError, ArgumentError
+        If they cannot be used.
+    """
+    if x is None:
+        raise ArgumentError(f"{where}: expected one row per example. Received: None.")
     found = []
-    items = as_list(x, model.input_names, where)
-    for item, symbol, name, limit in zip(items, model.inputs, model.input_names, model.index_limits, strict=True):
-        place = where if len(items) == 1 else f"{where}[{name!r}]"
+    names = model.input_names
+    for item, symbol, name, limit in zip(
+        as_list(x, names, where), model.inputs, names, model.index_limits, strict=True
+    ):
+        place = where if len(names) == 1 else f"{where}[{name!r}]"
         array, columns = to_array(item, place)
-        array = _one_row_axis(array, symbol.spec, place)
+        array = match_rows(array, symbol.spec, place)
         if symbol.spec.kind == "int":
-            array = to_index(match_rows(array, symbol.spec, place), limit, place)
+            found.append(to_index(array, limit, place))
         else:
-            check_finite(array, place, columns)
-            array = _readable(match_rows(array, symbol.spec, place))
-        found.append(array)
-    _equal_rows(found, model.input_names, where)
+            check_finite(array, place, columns, model.dtype)
+            found.append(readable(array))
+    counts = {name: len(array) for name, array in zip(names, found, strict=True)}
+    if len(set(counts.values())) > 1:
+        raise ShapeError(f"{where}: all inputs must have equally many rows. Received: {counts}.")
     return found
 
 
-def _one_row_axis(array: np.ndarray, spec: Spec, where: str) -> np.ndarray:
-    if array.ndim == 1 and spec.size == 1:
-        return array[:, None]
-    return array
+def read_targets(
+    model: Any, y: Any, rows: int, where: str = "y"
+) -> tuple[list[np.ndarray | None], list[tuple[int | None, ...] | None]]:
+    """Check the targets against the losses.
 
+    Parameters
+    ----------
+    model : Model
+        Built and compiled.
+    y : array, list, DataFrame, or a list or dict of them
+        Outputs without a loss need none.
+    rows : int
+        As many as the inputs have.
+    where : str
+        What to call them in messages.
 
-def _readable(array: np.ndarray) -> np.ndarray:
-    """Copy only what no kernel can read: strides that are not whole items."""
-    if array.dtype.name not in READABLE or any(stride % array.itemsize for stride in array.strides):
-        array = np.ascontiguousarray(array, np.float64 if array.dtype.name not in READABLE else None)
-    return array
-
-
-def read_targets(model: Any, y: Any, rows: int, where: str = "y") -> tuple[list[np.ndarray | None], list[Any]]:
-    """Check the targets against the losses; returns the arrays and their shapes as given."""
-    compiled = model.compiled
+    Returns
+    -------
+    arrays, shapes
+        For each output the targets, shape (rows, numbers), int32 where they are classes, and their shape as
+        given, with None for the rows.
+    """
     if y is None:
         raise ArgumentError(f"{where}: the loss needs targets. Received: None.")
+    names, losses = model.output_names, model.compiled.losses
+    without = [name for name, loss in zip(names, losses, strict=True) if loss is None]
     arrays: list[np.ndarray | None] = []
-    shapes: list[Any] = []
-    for k, item in enumerate(as_list(y, model.output_names, where)):
-        loss, spec = compiled.losses[k], model.outputs[k].spec
-        place = where if len(model.output_names) == 1 else f"{where}[{model.output_names[k]!r}]"
-        if loss is None:
-            arrays.append(None)
-            shapes.append(None)
-            continue
-        array, columns = to_array(item, place)
-        if array.ndim == 0:
-            raise ShapeError(f"{place}: expected one row per example. Received: a scalar.")
-        loss.check((None, *spec.shape), array.shape, model.output_activation(k), where=model.describe_output(k))
-        if len(array) != rows:
-            raise ShapeError(f"{place}: x has {rows} rows, so {place} must have as many. Received: {len(array)}.")
-        check_finite(array, place, columns)
-        shapes.append((None, *array.shape[1:]))
-        if loss.sparse_target:
-            arrays.append(to_index(array.reshape(-1, 1), spec.size, place))
-        else:
-            _check_labels(loss, array, place)
-            arrays.append(_readable(array.reshape(len(array), -1)))
+    shapes: list[tuple[int | None, ...] | None] = []
+    for k, item in enumerate(as_list(y, names, where, without)):
+        array = None
+        if losses[k] is not None:
+            array = _read_target(model, k, item, rows, where if len(names) == 1 else f"{where}[{names[k]!r}]")
+        shapes.append(None if array is None else (None, *array.shape[1:]))
+        arrays.append(None if array is None else _settled(model, k, array))
     return arrays, shapes
 
 
-def _check_labels(loss: Any, array: np.ndarray, where: str) -> None:
-    probabilities = ("binary_crossentropy", "categorical_crossentropy", "binary_focal_crossentropy", "categorical_focal_crossentropy")
-    if loss.op in probabilities and array.size and (array.min() < 0 or array.max() > 1):
-        raise DataError(
-            f"{where}: {loss.op} needs labels from 0 to 1. Received: values from {array.min()} to {array.max()}."
+def _read_target(model: Any, k: int, item: Any, rows: int, where: str) -> np.ndarray:
+    """Return the targets of output number `k` in the shape they were given."""
+    loss, spec = model.compiled.losses[k], model.outputs[k].spec
+    if item is None:
+        raise ArgumentError(f"{where}: the loss needs targets. Received: None.")
+    array, columns = to_array(item, where)
+    if array.ndim == 0:
+        raise ShapeError(f"{where}: expected one row per example. Received: a single number.")
+    if len(array) != rows:
+        raise ShapeError(
+            f"{where}: x has {rows} rows, so {where} must have as many. Received: {len(array)} "
+            f"(shape {array.shape})."
         )
+    loss.check((None, *spec.shape), array.shape, model.output_activation(k), where=model.describe_output(k))
+    check_finite(array, where, columns, model.dtype)
+    if loss.sparse_target:
+        return to_index(array, spec.size, where)
+    if loss.op in PROBABILITY_TARGETS and (array.min() < 0 or array.max() > 1):
+        raise DataError(
+            f"{where}: {loss.name} needs labels from 0 to 1. "
+            f"Received: values from {array.min()} to {array.max()}."
+        )
+    return array
+
+
+def _settled(model: Any, k: int, array: np.ndarray) -> np.ndarray:
+    """Return targets as the program reads them."""
+    columns = array.reshape(len(array), -1)
+    return columns if model.compiled.losses[k].sparse_target else readable(columns)
 
 
 def read_weights(
@@ -173,47 +238,77 @@ def read_weights(
 ) -> list[np.ndarray | None]:
     """Check sample weights and fold class weights into them; one array (or None) for each output."""
     names = model.output_names
-    if sample_weight is None:
-        found: list[np.ndarray | None] = [None] * len(names)
-    elif len(names) > 1 and not isinstance(sample_weight, (list, tuple, Mapping)):
-        found = [sample_weight] * len(names)
-    else:
-        found = as_list(sample_weight, names, "sample_weight")
-    for k, item in enumerate(found):
-        if item is None:
-            continue
-        array, _ = to_array(item, "sample_weight")
-        if array.shape not in ((rows,), (rows, 1)):
-            raise ShapeError(f"sample_weight: expected shape ({rows},). Received: {array.shape}.")
-        check_finite(array, "sample_weight")
-        if array.size and array.min() < 0:
-            raise DataError(f"sample_weight: expected weights >= 0. Received: {array.min()}.")
-        found[k] = _readable(array.reshape(-1, 1))
+    found: list[np.ndarray | None] = [None] * len(names)
+    if sample_weight is not None:
+        if len(names) > 1 and not isinstance(sample_weight, (list, tuple, Mapping)):
+            sample_weight = [sample_weight] * len(names)
+        items = as_list(sample_weight, names, "sample_weight", names)
+        found = [_sample_weight(item, rows, model.dtype) for item in items]
     if class_weight is not None:
-        found = [_class_weights(class_weight, targets[k], found[k]) for k in range(len(names))]
-    return [None if targets[k] is None else found[k] for k in range(len(names))]
+        weights = class_weights(class_weight, targets, names, model.outputs[0].spec.size)
+        found[0] = readable(weights if found[0] is None else weights * found[0])
+    return [None if target is None else weight for target, weight in zip(targets, found, strict=True)]
 
 
-def _class_weights(class_weight: Any, target: np.ndarray | None, weight: np.ndarray | None) -> np.ndarray | None:
+def _sample_weight(item: Any, rows: int, dtype: str) -> np.ndarray | None:
+    """Return the weights of one output's rows, shape (rows, 1)."""
+    if item is None:
+        return None
+    array, _ = to_array(item, "sample_weight")
+    if array.shape not in ((rows,), (rows, 1)):
+        raise ShapeError(
+            f"sample_weight: expected one weight for each row, shape ({rows},). Received: {array.shape}."
+        )
+    check_finite(array, "sample_weight", dtype=dtype)
+    if array.min() < 0:
+        raise DataError(f"sample_weight: expected weights >= 0. Received: {array.min()}.")
+    return readable(array.reshape(-1, 1))
+
+
+def class_weights(
+    class_weight: Any, targets: Sequence[np.ndarray | None], names: Sequence[str], units: int
+) -> np.ndarray:
+    """Return the weight of each row by its class, shape (rows, 1); classes not named weigh 1.
+
+    Raises
+    ------
+    ArgumentError
+        If `class_weight` is not a dict from class to a weight of at least 0, or there are several outputs.
+    """
     if not isinstance(class_weight, Mapping):
         raise ArgumentError(f"class_weight must be a dict from class to weight. Received: {class_weight!r}.")
-    if target is None:
-        return weight
-    labels = target.argmax(axis=1) if target.shape[1] > 1 else target[:, 0]
+    if len(targets) > 1:
+        raise ArgumentError(
+            f"class_weight is for models with one output; use sample_weight. Received: outputs {list(names)}."
+        )
+    assert targets[0] is not None
+    labels = targets[0].argmax(axis=1) if targets[0].shape[1] > 1 else targets[0][:, 0]
     weights = np.ones((len(labels), 1))
     for label, value in class_weight.items():
-        weights[labels == label] = value
-    return weights if weight is None else weights * weight
+        if isinstance(label, bool) or not isinstance(label, (int, float, np.integer, np.floating)):
+            raise ArgumentError(
+                f"class_weight: a class is a number, as in the targets. Received: {label!r} of type "
+                f"{type(label).__name__}."
+            )
+        if label < 0 or (units > 1 and label >= units):
+            raise ArgumentError(f"class_weight: expected classes from 0 to {units - 1}. Received: {label!r}.")
+        weights[labels == label] = check_number("class_weight", value, f"class {label!r}", 0.0)
+    return weights
 
 
-def _equal_rows(arrays: Sequence[np.ndarray], names: Sequence[str], where: str) -> None:
-    counts = {name: len(array) for name, array in zip(names, arrays, strict=True)}
-    if len(set(counts.values())) > 1:
-        raise ShapeError(f"{where}: all inputs must have equally many rows. Received: {counts}.")
-
-
-def read_table(model: Any, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, where: str = "") -> Table:
+def read_table(
+    model: Any, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, where: str = ""
+) -> Table:
     """Check everything a training or evaluation needs.
+
+    Parameters
+    ----------
+    model : Model
+        Built and compiled.
+    x, y, sample_weight, class_weight
+        As ``fit`` takes them.
+    where : str
+        Put before the names in messages: ``'validation '``.
 
     Raises
     ------

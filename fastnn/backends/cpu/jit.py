@@ -9,33 +9,40 @@ them and cached on disk under a hash of every kernel source, so an edit anywhere
 from __future__ import annotations
 
 import ctypes
-import functools
-import hashlib
 import os
-import sys
 import threading
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
-import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core.caching import Cache, CompileResultCacheImpl
 from numba.core.ccallback import CFunc
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array, populate_array
 
+from fastnn.backends.cpu.cache import (
+    cache_folder,
+    cache_root,
+    load_object,
+    object_path,
+    save_object,
+    sources_hash,
+    symbol_name,
+)
+from fastnn.errors import NotBuiltError
+
 __all__ = [
     "bits_to_float",
+    "cache_folder",
+    "cache_root",
     "compile_kernel",
     "inline",
     "inline_math",
     "intrinsic",
     "matrix",
     "overload",
+    "sources_hash",
     "vector",
 ]
 
@@ -158,115 +165,45 @@ def call_int(typingctx, address):
     return types.int32(types.int64), codegen
 
 
-# --------------------------------------------------------------------------- the cache on disk
-@functools.cache
-def sources_hash() -> str:
-    """Hash every kernel source, fastnn's version and Numba's: the key of the cache."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    digest.update(f"{numba.__version__} {np.__version__} {sys.version_info[:2]}".encode())
-    return digest.hexdigest()[:16]
-
-
-def cache_root() -> Path:
-    """Return the folder of all kernel caches: ``$FASTNN_CACHE_DIR`` or the user's cache folder."""
-    override = os.environ.get("FASTNN_CACHE_DIR")
-    if override:
-        return Path(override)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "fastnn"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "fastnn"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fastnn"
-
-
-@functools.cache
-def cache_folder() -> Path | None:
-    """Return the writable cache folder of these sources, or None (with one warning) if there is none."""
-    folder = cache_root() / sources_hash()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}-{threading.get_ident()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        warnings.warn(
-            f"fastnn cannot write its kernel cache to {folder} ({error}); kernels are compiled anew in "
-            "every process. Set FASTNN_CACHE_DIR to a writable folder.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return None
-    return folder
-
-
-class _KernelCacheImpl(CompileResultCacheImpl):
-    """Numba's cache files, named by our own key instead of a source file's path."""
-
-    def __init__(self, key: str):
-        name = hashlib.sha256(key.encode()).hexdigest()[:12]
-        self._filename_base = f"{key.split('(')[0]}-{name}"
-        self._locator = self
-
-    def get_cache_path(self) -> str:
-        return str(cache_folder())
-
-    def ensure_cache_path(self) -> None:
-        Path(self.get_cache_path()).mkdir(parents=True, exist_ok=True)
-
-    def get_source_stamp(self) -> str:
-        return sources_hash()
-
-    def check_cachable(self, cres) -> bool:
-        return True
-
-
-class _KernelCache(Cache):
-    """A kernel's entry in the cache, keyed by signature, CPU and the kernel's name."""
-
-    def __init__(self, function: Callable, key: str):
-        self._key = key
-        self._impl_class = lambda _function: _KernelCacheImpl(key)
-        super().__init__(function)
-
-    def _index_key(self, sig, codegen):
-        return (sig, codegen.magic_tuple(), self._key)
-
-    def load_overload(self, sig, target_context):
-        # A truncated or foreign file must cost a recompilation, never the user's training.
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception:
-            return None
-
-    def save_overload(self, sig, data):
-        # A full disk or a folder that turned read-only: the kernel is compiled and usable all the same.
-        try:
-            super().save_overload(sig, data)
-        except OSError as error:
-            warnings.warn(f"fastnn could not cache kernel {self._key}: {error}", RuntimeWarning, stacklevel=2)
-
-
+# --------------------------------------------------------------------------- kernels
 class Kernel:
-    """A compiled kernel: its address for programs, and a Python call that releases the GIL."""
+    """A compiled kernel: its address for programs, and a Python call that releases the GIL.
 
-    def __init__(self, key: str, function: Callable, exact: bool = False):
-        self._callback = CFunc(
-            function, (KERNEL_SIGNATURE.args, KERNEL_SIGNATURE.return_type), {},
-            dict(_EXACT_OPTIONS if exact else _KERNEL_OPTIONS),
-        )  # fmt: skip
-        if cache_folder() is not None:
-            self._callback._cache = _KernelCache(function, key)
-        self._callback.compile()
+    Attributes
+    ----------
+    key : str
+    address : int
+    cached : bool
+        Whether it was loaded from disk.
+    call : callable
+        ``call(address of q, address of r)``.
+    """
+
+    def __init__(self, key: str, make: Callable[[], Callable], exact: bool = False):
         self.key = key
-        self.cached = self._callback.cache_hits > 0
-        self.address: int = self._callback.address
+        self._callback: CFunc | None = None
+        path = object_path(cache_folder(), key, exact)
+        address = load_object(path)
+        self.cached = address is not None
+        self.address: int = self._compile(make(), exact, path) if address is None else address
         self.call = _FUNCTION_TYPE(self.address)
 
+    def _compile(self, function: Callable, exact: bool, path: Path | None) -> int:
+        # Numba names symbols by qualified name and a count within the process: two kernels compiled in
+        # different processes could share one, and the second to be loaded would be the first.
+        function.__name__ = function.__qualname__ = symbol_name(self.key, exact)
+        signature = (KERNEL_SIGNATURE.args, KERNEL_SIGNATURE.return_type)
+        callback = CFunc(function, signature, {}, dict(_EXACT_OPTIONS if exact else _KERNEL_OPTIONS))
+        callback.compile()
+        self._callback = callback
+        if path is not None:
+            save_object(path, callback.native_name, callback._library._get_compiled_object())
+        return callback.address
+
     def assembly(self) -> str:
-        """Return the kernel's machine code as text (the vectorisation tests read it)."""
+        """Return the kernel's machine code as text; only a kernel compiled in this process has it."""
+        if self._callback is None:
+            raise NotBuiltError(f"Kernel {self.key!r} was loaded from the cache, which holds no assembly.")
         return self._callback._library.get_asm_str()
 
 
@@ -291,7 +228,7 @@ def compile_kernel(key: str, make: Callable[[], Callable], exact: bool = False) 
         with _lock:
             kernel = _kernels.get(key)
             if kernel is None:
-                kernel = _kernels[key] = Kernel(key, make(), exact)
+                kernel = _kernels[key] = Kernel(key, make, exact)
     return kernel
 
 

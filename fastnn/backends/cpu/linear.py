@@ -272,41 +272,54 @@ def _units_forward(dtype, scalar, bias: bool):
 
 @inline
 def _combine(x0, n, k, w, j, y, b, f, c0, c1, c2, dtype, size):
-    """y = f(b + sum over k of w[k, j] x[k]), four inputs a pass."""
-    done = k % 4
-    if done == 0 and k > 0:
-        done = 4
+    """y = f(b + sum over k of w[k, j] x[k]), four inputs a pass; the last pass applies f."""
+    done = (k - 1) % 4 + 1  # the first pass takes one to four inputs, the others four
     xa = vector(x0, n, dtype)
     xb = vector(x0 + (1 if done > 1 else 0) * n * size, n, dtype)
     xc = vector(x0 + (2 if done > 2 else 0) * n * size, n, dtype)
     xd = vector(x0 + (3 if done > 3 else 0) * n * size, n, dtype)
-    if done == 1:
-        w0 = w[0, j]
+    w0 = w[0, j]
+    w1 = w[1, j] if done > 1 else w0
+    w2 = w[2, j] if done > 2 else w0
+    w3 = w[3, j] if done > 3 else w0
+    if done < k:
+        if done == 1:
+            for i in range(n):
+                y[i] = b + w0 * xa[i]
+        elif done == 2:
+            for i in range(n):
+                y[i] = b + w0 * xa[i] + w1 * xb[i]
+        elif done == 3:
+            for i in range(n):
+                y[i] = b + w0 * xa[i] + w1 * xb[i] + w2 * xc[i]
+        else:
+            for i in range(n):
+                y[i] = b + w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i]
+    elif done == 1:
         for i in range(n):
-            y[i] = b + w0 * xa[i]
+            y[i] = f(b + w0 * xa[i], c0, c1, c2)
     elif done == 2:
-        w0, w1 = w[0, j], w[1, j]
         for i in range(n):
-            y[i] = b + w0 * xa[i] + w1 * xb[i]
+            y[i] = f(b + w0 * xa[i] + w1 * xb[i], c0, c1, c2)
     elif done == 3:
-        w0, w1, w2 = w[0, j], w[1, j], w[2, j]
         for i in range(n):
-            y[i] = b + w0 * xa[i] + w1 * xb[i] + w2 * xc[i]
+            y[i] = f(b + w0 * xa[i] + w1 * xb[i] + w2 * xc[i], c0, c1, c2)
     else:
-        w0, w1, w2, w3 = w[0, j], w[1, j], w[2, j], w[3, j]
         for i in range(n):
-            y[i] = b + w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i]
+            y[i] = f(b + w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i], c0, c1, c2)
     while done < k:
         w0, w1, w2, w3 = w[done, j], w[done + 1, j], w[done + 2, j], w[done + 3, j]
         xa = vector(x0 + done * n * size, n, dtype)
         xb = vector(x0 + (done + 1) * n * size, n, dtype)
         xc = vector(x0 + (done + 2) * n * size, n, dtype)
         xd = vector(x0 + (done + 3) * n * size, n, dtype)
-        for i in range(n):
-            y[i] += w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i]
         done += 4
-    for i in range(n):
-        y[i] = f(y[i], c0, c1, c2)
+        if done < k:
+            for i in range(n):
+                y[i] += w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i]
+        else:
+            for i in range(n):
+                y[i] = f(y[i] + w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i], c0, c1, c2)
 
 
 def _units_dx(dtype):

@@ -1,11 +1,12 @@
 """Cross-entropies over classes: softmax in the loss (from logits) or before it (from probabilities).
 
-A target is a share a class, smoothed to ``t a + b``, or a class index, which stands for 1 at its class. An index
-is compared with each class, never used as an address. See ``losses.py`` for block and row functions.
+A target is a share a class, smoothed to ``t a + b``, or a class index, which stands for 1 at its class. An
+index is compared with each class, never used as an address. See ``losses.py`` for block and row functions.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -25,12 +26,16 @@ def logits_block(dtype, form: Form):
     size = np.dtype(dtype).itemsize
     zero, one = dtype(0), dtype(1)
     gradient, weighted, sparse = form.gradient, form.weighted, form.sparse
+    pair = _two_logits(dtype, form)
 
     @inline
     def block(t0, p0, d0, rows0, w0, work, n, k, kt, factor, q, s):
         a, b = dtype(bits_to_float(q[s])), dtype(bits_to_float(q[s + 1]))
         top, total = vector(work, n, dtype), vector(work + n * size, n, dtype)
         rows, w, labels = vector(rows0, n, dtype), vector(w0, n, dtype), vector(t0, n, _LABEL)
+        if k == 2:
+            pair(t0, p0, d0, rows, w, labels, work, n, a, b, factor)
+            return
         largest(p0, work, n, k, dtype)
         for i in range(n):
             total[i] = zero
@@ -66,6 +71,52 @@ def logits_block(dtype, form: Form):
     return block
 
 
+def _two_logits(dtype, form: Form):
+    """Softmax cross-entropy of a block with two classes: one exp and one pass (half the time)."""
+    size = np.dtype(dtype).itemsize
+    zero, one = dtype(0), dtype(1)
+    gradient, weighted, sparse = form.gradient, form.weighted, form.sparse
+
+    @inline
+    def pair(t0, p0, d0, rows, w, labels, work, n, a, b, factor):
+        first, second = vector(p0, n, dtype), vector(p0 + n * size, n, dtype)
+        t_first, t_second = vector(t0, n, dtype), vector(t0 + n * size, n, dtype)
+        d_first, d_second = vector(d0, n, dtype), vector(d0 + n * size, n, dtype)
+        z, log = vector(work, n, dtype), vector(work + n * size, n, dtype)
+        # Four short loops: with more arrays in one, LLVM gives up proving that they do not overlap.
+        for i in range(n):
+            z[i] = second[i] - first[i]
+        for i in range(n):
+            zi = z[i]
+            e = vm.exp(-abs(zi))
+            log[i] = vm.log1p(e)
+            if gradient:
+                large = one / (one + e)
+                small = e * large
+                d_second[i] = large if zi > zero else small
+                d_first[i] = small if zi > zero else large
+        for i in range(n):
+            zi = z[i]
+            above = log[i] + at_least(zi, zero)  # -log of the shares is above - z and above
+            if sparse:
+                rows[i] = above - (zi if labels[i] == _LABEL(1) else zero)
+            else:
+                rows[i] = (t_second[i] * a + b) * (above - zi) + (t_first[i] * a + b) * above
+        if gradient:
+            for i in range(n):
+                if sparse:
+                    u = one if labels[i] == _LABEL(1) else zero
+                    v = one - u
+                else:
+                    u, v = t_second[i] * a + b, t_first[i] * a + b
+                scale = factor * w[i] if weighted else factor
+                mass = u + v
+                d_second[i] = (d_second[i] * mass - u) * scale
+                d_first[i] = (d_first[i] * mass - v) * scale
+
+    return pair
+
+
 @inline
 def largest(p0, out, n, k, dtype):
     """Write each row's largest prediction to address `out`; a NaN may be passed over."""
@@ -86,7 +137,12 @@ def logits_row(dtype, form: Form):
     @inline
     def row(t0, p0, d0, k, kt, factor, q, s):
         a, b = dtype(bits_to_float(q[s])), dtype(bits_to_float(q[s + 1]))
-        t, p, d, label = vector(t0, k, dtype), vector(p0, k, dtype), vector(d0, k, dtype), vector(t0, 1, _LABEL)[0]
+        t, p, d, label = (
+            vector(t0, k, dtype),
+            vector(p0, k, dtype),
+            vector(d0, k, dtype),
+            vector(t0, 1, _LABEL)[0],
+        )
         top = p[0]
         for j in range(1, k):
             top = at_least(top, p[j])
@@ -111,6 +167,7 @@ def logits_row(dtype, form: Form):
 
 
 # --------------------------------------------------------------------------- from probabilities
+@functools.cache
 def _entropy(dtype):
     """``term(t, share, alpha, gamma) -> (value, slope by the share)`` of the cross-entropy."""
     eps, top, zero, one, high = dtype(EPS), dtype(1 - EPS), dtype(0), dtype(1), dtype(LOG_HIGH)
@@ -125,10 +182,11 @@ def _entropy(dtype):
     return term
 
 
-def _focal(dtype, gamma: float):
+@functools.cache
+def _focal(dtype, square: bool):
     """As `_entropy`, of the focal cross-entropy."""
     eps, top, zero, one, high = dtype(EPS), dtype(1 - EPS), dtype(0), dtype(1), dtype(LOG_HIGH)
-    power_of = power(dtype, gamma)
+    power_of = power(dtype, square)
 
     @inline
     def term(t, share, alpha, gamma):
@@ -199,7 +257,12 @@ def shares_row(dtype, form: Form, term: Callable):
     def row(t0, p0, d0, k, kt, factor, q, s):
         a, b = dtype(bits_to_float(q[s])), dtype(bits_to_float(q[s + 1]))
         alpha, gamma = dtype(bits_to_float(q[s + 2])), dtype(bits_to_float(q[s + 3]))
-        t, p, d, label = vector(t0, k, dtype), vector(p0, k, dtype), vector(d0, k, dtype), vector(t0, 1, _LABEL)[0]
+        t, p, d, label = (
+            vector(t0, k, dtype),
+            vector(p0, k, dtype),
+            vector(d0, k, dtype),
+            vector(t0, 1, _LABEL)[0],
+        )
         total, radial, own = zero, zero, zero
         for j in range(k):
             total += p[j]
@@ -221,11 +284,11 @@ def shares_row(dtype, form: Form, term: Callable):
 
 
 # --------------------------------------------------------------------------- focal, from logits
-def focal_block(dtype, form: Form, gamma_value: float):
-    """Categorical focal cross-entropy from logits, of a block; exponentials are taken again for the gradient."""
+def focal_block(dtype, form: Form, square: bool):
+    """Categorical focal cross-entropy from logits, of a block; the gradient takes exponentials again."""
     size = np.dtype(dtype).itemsize
     zero = dtype(0)
-    power_of = power(dtype, gamma_value)
+    power_of = power(dtype, square)
     gradient, weighted = form.gradient, form.weighted
 
     @inline
@@ -268,10 +331,10 @@ def focal_block(dtype, form: Form, gamma_value: float):
     return block
 
 
-def focal_row(dtype, form: Form, gamma_value: float):
+def focal_row(dtype, form: Form, square: bool):
     """Categorical focal cross-entropy from logits, of a row."""
     zero = dtype(0)
-    power_of = power(dtype, gamma_value)
+    power_of = power(dtype, square)
     gradient = form.gradient
 
     @inline
@@ -305,7 +368,11 @@ def focal_row(dtype, form: Form, gamma_value: float):
 
 
 # --------------------------------------------------------------------------- lowering
-_CROSSENTROPIES = ("categorical_crossentropy", "sparse_categorical_crossentropy", "categorical_focal_crossentropy")
+_CROSSENTROPIES = (
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+    "categorical_focal_crossentropy",
+)
 
 
 @lowers(*_CROSSENTROPIES, *(f"{name}_grad" for name in _CROSSENTROPIES))
@@ -320,10 +387,12 @@ def lower_crossentropy(instruction, target: Target):
     name = op
     if "gamma" in attrs:
         name = f"{op},{power_name(gamma)}"
-        functions = shares(lambda dtype: _focal(dtype, gamma))
+        square = gamma == 2.0
+        functions = shares(lambda dtype: _focal(dtype, square))
         if attrs["from_logits"]:
             functions = Functions(
-                lambda dtype, form: focal_block(dtype, form, gamma), lambda dtype, form: focal_row(dtype, form, gamma)
+                lambda dtype, form: focal_block(dtype, form, square),
+                lambda dtype, form: focal_row(dtype, form, square),
             )
     if attrs["from_logits"]:
         name += ",logits"

@@ -8,6 +8,7 @@ A kernel that needs the value only drops the slope, and the compiler its arithme
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +17,8 @@ from fastnn.backends.cpu import vecmath as vm
 from fastnn.backends.cpu.jit import inline
 from fastnn.ops.loss_reference import EPS
 
-#: Limits of the logarithms of p and of 1 - p for p clipped to [EPS, 1 - EPS]. The logarithms are clipped in place of
-#: p because float32 has no 1 - EPS: the nearest number makes 1 - p too large by a fifth.
+#: Limits of the logarithms of p and of 1 - p for p clipped to [EPS, 1 - EPS]. The logarithms are clipped in
+#: place of p because float32 has no 1 - EPS: the nearest number makes 1 - p too large by a fifth.
 LOG_LOW, LOG_HIGH = math.log(EPS), math.log(1 - EPS)
 LOG_REST_LOW, LOG_REST_HIGH = math.log1p(-(1 - EPS)), math.log1p(-EPS)
 
@@ -48,6 +49,7 @@ def signed(d, size):
 
 
 # --------------------------------------------------------------------------- regression
+@functools.cache
 def _squared(dtype):
     @inline
     def term(t, p, a, b, c):
@@ -57,6 +59,7 @@ def _squared(dtype):
     return term
 
 
+@functools.cache
 def _absolute(dtype):
     one = dtype(1)
 
@@ -68,6 +71,7 @@ def _absolute(dtype):
     return term
 
 
+@functools.cache
 def _huber(dtype):
     half = dtype(0.5)
 
@@ -80,6 +84,7 @@ def _huber(dtype):
     return term
 
 
+@functools.cache
 def _log_cosh(dtype):
     half, one, two = dtype(0.5), dtype(1), dtype(2)
 
@@ -99,6 +104,7 @@ def _log_cosh(dtype):
     return term
 
 
+@functools.cache
 def _percentage(dtype):
     eps, hundred = dtype(EPS), dtype(100)
 
@@ -111,6 +117,7 @@ def _percentage(dtype):
     return term
 
 
+@functools.cache
 def _squared_logarithmic(dtype):
     eps, zero, one = dtype(EPS), dtype(0), dtype(1)
 
@@ -124,6 +131,7 @@ def _squared_logarithmic(dtype):
     return term
 
 
+@functools.cache
 def _poisson(dtype):
     eps, one = dtype(EPS), dtype(1)
 
@@ -135,6 +143,7 @@ def _poisson(dtype):
     return term
 
 
+@functools.cache
 def quantile(dtype):
     one, zero = dtype(1), dtype(0)
 
@@ -149,6 +158,7 @@ def quantile(dtype):
 
 
 # --------------------------------------------------------------------------- two classes
+@functools.cache
 def _binary(dtype, logits: bool):
     """Binary cross-entropy of ``t a + b``."""
     zero, one = dtype(0), dtype(1)
@@ -182,22 +192,11 @@ def _binary(dtype, logits: bool):
     return term
 
 
-def power(dtype, gamma: float):
+@functools.cache
+def power(dtype, square: bool):
     """Make ``f(x, gamma) -> (x**gamma, its derivative)``, the derivative 0 where it is infinite."""
     zero, one = dtype(0), dtype(1)
-    if gamma == 0.0:
-
-        @inline
-        def f(x, gamma):
-            return one, zero
-
-    elif gamma == 1.0:
-
-        @inline
-        def f(x, gamma):
-            return x, one
-
-    elif gamma == 2.0:
+    if square:
 
         @inline
         def f(x, gamma):
@@ -208,16 +207,19 @@ def power(dtype, gamma: float):
         @inline
         def f(x, gamma):
             lower = vm.exp((gamma - one) * vm.log(x))
-            lower = zero if x == zero else lower
-            return x * lower, gamma * lower
+            at_zero = one if gamma == one else zero
+            lower = at_zero if x == zero else lower
+            level = x * lower
+            return one if gamma == zero else level, gamma * lower
 
     return f
 
 
-def _binary_focal(dtype, logits: bool, gamma: float, balanced: bool):
+@functools.cache
+def _binary_focal(dtype, logits: bool, square: bool, balanced: bool):
     """``w miss**gamma crossentropy``, with a = alpha, b = gamma, c = label smoothing."""
     half, zero, one = dtype(0.5), dtype(0), dtype(1)
-    entropy_of, power_of = _binary(dtype, logits), power(dtype, gamma)
+    entropy_of, power_of = _binary(dtype, logits), power(dtype, square)
 
     @inline
     def term(t, p, a, b, c):
@@ -240,6 +242,7 @@ def _binary_focal(dtype, logits: bool, gamma: float, balanced: bool):
     return term
 
 
+@functools.cache
 def _hinge(dtype, squared: bool):
     zero, one = dtype(0), dtype(1)
 
@@ -255,6 +258,7 @@ def _hinge(dtype, squared: bool):
     return term
 
 
+@functools.cache
 def _divergence(dtype):
     """A share of the Kullback-Leibler divergence."""
     eps, zero, one = dtype(EPS), dtype(0), dtype(1)
@@ -269,6 +273,7 @@ def _divergence(dtype):
     return term
 
 
+@functools.cache
 def _penalty(dtype):
     """Activity penalty: ``a |p| + b p**2``; there is no target."""
 
@@ -295,13 +300,13 @@ def resolve(op: str, attrs: dict[str, Any]) -> tuple[str, Callable, tuple[float,
         logits, balanced, gamma = attrs["from_logits"], attrs["apply_class_balancing"], attrs["gamma"]
         name = f"{op},{power_name(gamma)}{',logits' if logits else ''}{',balanced' if balanced else ''}"
         settings = (attrs["alpha"], gamma, attrs["label_smoothing"])
-        return name, lambda dtype: _binary_focal(dtype, logits, gamma, balanced), settings
+        return name, lambda dtype: _binary_focal(dtype, logits, gamma == 2.0, balanced), settings
     return op, _PLAIN[op], (0.0, 0.0, 0.0)
 
 
 def power_name(gamma: float) -> str:
     """Return the part of a kernel's name that says which `power` it holds."""
-    return f"power{gamma:g}" if gamma in (0.0, 1.0, 2.0) else "power"
+    return "square" if gamma == 2.0 else "power"
 
 
 _PLAIN: dict[str, Callable] = {

@@ -12,6 +12,7 @@ function: [measured] softmax cross-entropy of 1,024 rows and 3 classes: 28 us by
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -36,14 +37,14 @@ class Form(NamedTuple):
     """Which variant of a loss kernel is compiled, and where its operands are.
 
     Operands, in order: target (unless `targets` is False), prediction, (weight), (gradient), rows, scratch,
-    columns of the prediction, of the target, scale, then the loss's settings.
+    columns of the prediction, of the target, scale, whether to divide by the batch, then the loss's settings.
 
     Attributes
     ----------
     layout : {'units', 'column', 'turned', 'rows'}
         ``(units, rows)``; one column, which is the same; ``(rows, units)`` with few columns; with many.
-    gradient, weighted, mean : bool
-        Whether the gradient is wanted, times a weight a row, over the rows of the batch.
+    gradient, weighted : bool
+        Whether the gradient is wanted, and times a weight a row.
     sparse : bool
         Whether targets are class indices.
     targets : bool
@@ -53,7 +54,6 @@ class Form(NamedTuple):
     layout: str
     gradient: bool
     weighted: bool
-    mean: bool
     sparse: bool = False
     targets: bool = True
 
@@ -74,16 +74,17 @@ class Form(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Word of the rows' values; scratch, columns of prediction and target, scale and settings follow."""
+        """Word of the rows' values; the other operands follow."""
         return self.p + 2 + 2 * self.weighted + 2 * self.gradient
 
     @property
     def name(self) -> str:
         """The part of a kernel's key."""
-        flags = ("gradient", "weighted", "mean")
+        flags = ("gradient", "weighted")
         return ",".join([self.layout, *(flag for flag in flags if getattr(self, flag))])
 
 
+@functools.cache
 def stack_memory(size: int) -> Callable:
     """Make a function that returns the address of `size` bytes of its caller's stack frame."""
 
@@ -101,15 +102,14 @@ def stack_memory(size: int) -> Callable:
 
 
 @inline_math
-def gradient_factor(q, r, scale, mean):
-    """Read the scale at word `scale`, divided by the rows of the batch if `mean`."""
-    factor = bits_to_float(q[scale])
-    return factor / np.float64(r[BATCH]) if mean else factor
+def gradient_factor(q, r, scale):
+    """Read the scale at word `scale`, divided by the rows of the batch if the next word says so."""
+    return bits_to_float(q[scale]) / np.float64(r[BATCH] if q[scale + 1] else 1)
 
 
 @inline
 def turn(x0, y0, rows, columns, dtype, back):
-    """Copy ``(rows, columns)`` at address `x0` to ``(columns, rows)`` at `y0`, or `back`; the long loop inside."""
+    """Copy ``(rows, columns)`` at address `x0` to ``(columns, rows)`` at `y0`, or `back`."""
     x, y = vector(x0, rows * columns, dtype), vector(y0, rows * columns, dtype)
     for j in range(columns):
         for i in range(rows):
@@ -126,13 +126,13 @@ def run_block(dtype, form: Form, block: Callable):
     The first six are addresses, `n` rows, `k` and `kt` columns of prediction and target, `s` the word of the
     first setting.
     """
-    mean, w_p, w_w, w_d, w_rows = form.mean, form.p, form.w, form.d, form.rows
+    w_p, w_w, w_d, w_rows = form.p, form.w, form.d, form.rows
 
     def kernel(q, r):
-        factor = dtype(gradient_factor(q, r, w_rows + 6, mean))
+        factor = dtype(gradient_factor(q, r, w_rows + 6))
         block(
             at(q, r, 1), at(q, r, w_p), at(q, r, w_d), at(q, r, w_rows), at(q, r, w_w), q[w_rows + 2],
-            r[ROWS], q[w_rows + 4], q[w_rows + 5], factor, q, w_rows + 7,
+            r[ROWS], q[w_rows + 4], q[w_rows + 5], factor, q, w_rows + 8,
         )  # fmt: skip
 
     return kernel
@@ -143,12 +143,12 @@ def run_turned(dtype, form: Form, block: Callable):
     size = np.dtype(dtype).itemsize
     memory = stack_memory(3 * CHUNK * TURNED * size)
     room = CHUNK * TURNED * size
-    sparse, gradient, mean = form.sparse, form.gradient, form.mean
+    sparse, gradient = form.sparse, form.gradient
     w_p, w_w, w_d, w_rows = form.p, form.w, form.d, form.rows
 
     def kernel(q, r):
         n, k, kt = r[ROWS], q[w_rows + 4], q[w_rows + 5]
-        factor = dtype(gradient_factor(q, r, w_rows + 6, mean))
+        factor = dtype(gradient_factor(q, r, w_rows + 6))
         t0, p0, d0, w0, rows0 = at(q, r, 1), at(q, r, w_p), at(q, r, w_d), at(q, r, w_w), at(q, r, w_rows)
         t = memory()
         p, d = t + room, t + 2 * room
@@ -160,7 +160,7 @@ def run_turned(dtype, form: Form, block: Callable):
             own = t0 + first * 4 if sparse else t
             block(
                 own, p, d, rows0 + first * size, w0 + first * size, q[w_rows + 2],
-                m, k, kt, factor, q, w_rows + 7,
+                m, k, kt, factor, q, w_rows + 8,
             )  # fmt: skip
             if gradient:
                 turn(d0 + first * k * size, d, m, k, dtype, True)
@@ -171,18 +171,18 @@ def run_turned(dtype, form: Form, block: Callable):
 def run_rows(dtype, form: Form, row: Callable):
     """Call ``row(t, p, d, k, kt, factor, q, s) -> value`` on each row of ``(rows, units)``."""
     size = np.dtype(dtype).itemsize
-    sparse, weighted, mean, gradient = form.sparse, form.weighted, form.mean, form.gradient
+    sparse, weighted = form.sparse, form.weighted
     w_p, w_w, w_d, w_rows = form.p, form.w, form.d, form.rows
 
     def kernel(q, r):
         n, k, kt = r[ROWS], q[w_rows + 4], q[w_rows + 5]
-        factor = dtype(gradient_factor(q, r, w_rows + 6, mean))
+        factor = dtype(gradient_factor(q, r, w_rows + 6))
         t, p, d = at(q, r, 1), at(q, r, w_p), at(q, r, w_d)
         rows, w = vector(at(q, r, w_rows), n, dtype), vector(at(q, r, w_w), n, dtype)
         step = 4 if sparse else kt * size
         for i in range(n):
             f = factor * w[i] if weighted else factor
-            rows[i] = row(t + i * step, p + i * k * size, d + i * k * size, k, kt, f, q, w_rows + 7)
+            rows[i] = row(t + i * step, p + i * k * size, d + i * k * size, k, kt, f, q, w_rows + 8)
 
     return kernel
 
@@ -202,23 +202,27 @@ def form_of(instruction: Any, target: Target, inputs: int = 2) -> Form:
     by_row = "turned" if columns <= TURNED else "rows"
     layout = "column" if columns == 1 else "units" if target.units_major else by_row
     weighted = len(instruction.inputs) > inputs
-    mean = gradient and bool(instruction.attrs["mean"])
-    return Form(layout, gradient, weighted, mean, first.kind == "int", inputs == 2)
+    return Form(layout, gradient, weighted, first.kind == "int", inputs == 2)
 
 
-def loss_row(instruction: Any, target: Target, form: Form, name: str, build: Callable, *settings: float) -> Row:
+def loss_row(
+    instruction: Any, target: Target, form: Form, name: str, build: Callable, *settings: float
+) -> Row:
     """Return the table row of a loss kernel; ``build(dtype, form)`` makes it."""
     columns = instruction.inputs[1 if form.targets else 0].spec.size
     scale = float(instruction.attrs["scale"]) if form.gradient else 1.0
+    mean = int(form.gradient and instruction.attrs["mean"])
     sizes = (columns, instruction.inputs[0].spec.size)
     return Row(
         f"loss({name},{form.name},{target.name})",
         lambda: build(target.dtype, form),
-        (*instruction.inputs, *instruction.outputs, SCRATCH, *sizes, scale, *map(float, settings)),
+        (*instruction.inputs, *instruction.outputs, SCRATCH, *sizes, scale, mean, *map(float, settings)),
     )
 
 
-def lower_functions(instruction: Any, target: Target, name: str, functions: Functions, *settings: float) -> list[Row]:
+def lower_functions(
+    instruction: Any, target: Target, name: str, functions: Functions, *settings: float
+) -> list[Row]:
     """Lower a loss given by its block and row functions."""
     form = form_of(instruction, target)
 
@@ -281,20 +285,20 @@ def columns_row(dtype, form: Form, term: Callable, sums: bool):
 
 
 def run_flat(dtype, form: Form, term: Callable, sums: bool):
-    """An elementwise loss of ``(rows, units)`` with few columns: as many rows at a time as fit the stack memory."""
+    """An elementwise loss of ``(rows, units)`` with few columns: many rows in one flat loop."""
     size = np.dtype(dtype).itemsize
     room = 1024
     memory, zero = stack_memory(room * size), dtype(0)
-    gradient, weighted, mean = form.gradient, form.weighted, form.mean
+    gradient, weighted = form.gradient, form.weighted
     w_p, w_w, w_d, w_rows = form.p, form.w, form.d, form.rows
 
     def kernel(q, r):
-        n, k, s = r[ROWS], q[w_rows + 4], w_rows + 7
+        n, k, s = r[ROWS], q[w_rows + 4], w_rows + 8
         t0, p0, d0 = at(q, r, 1), at(q, r, w_p), at(q, r, w_d)
         rows, w = vector(at(q, r, w_rows), n, dtype), vector(at(q, r, w_w), n, dtype)
         a, b, c = dtype(bits_to_float(q[s])), dtype(bits_to_float(q[s + 1])), dtype(bits_to_float(q[s + 2]))
         each = dtype(1) if sums else dtype(np.float64(1) / np.float64(k))
-        factor = dtype(gradient_factor(q, r, w_rows + 6, mean)) * each
+        factor = dtype(gradient_factor(q, r, w_rows + 6)) * each
         values, chunk = vector(memory(), room, dtype), room // k
         for first in range(0, n, chunk):
             m = min(chunk, n - first)

@@ -1,11 +1,12 @@
 """Losses whose columns act on each other, or whose prediction has several columns a target.
 
-Categorical hinge, cosine similarity, Gaussian negative log-likelihood, and several quantiles. See ``losses.py``
-for block and row functions.
+Categorical hinge, cosine similarity, Gaussian negative log-likelihood, and several quantiles. See
+``losses.py`` for block and row functions.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -46,7 +47,11 @@ def hinge_block(dtype, form: Form):
             rows[i] = at_least(rows[i] + rival[i] + one, zero)
         if gradient:
             for j in range(k):
-                t, d, index = vector(t0 + j * n * size, n, dtype), vector(d0 + j * n * size, n, dtype), dtype(j)
+                t, d, index = (
+                    vector(t0 + j * n * size, n, dtype),
+                    vector(d0 + j * n * size, n, dtype),
+                    dtype(j),
+                )
                 for i in range(n):
                     slope = (one - t[i] if which[i] == index else zero) - t[i]
                     slope = slope if rows[i] > zero else zero
@@ -146,6 +151,7 @@ def cosine_row(dtype, form: Form):
 
 
 # --------------------------------------------------------------------------- Gaussian likelihood
+@functools.cache
 def _gaussian(dtype):
     """``term(t, m, s) -> (value, slope by the mean, slope by the log-variance)``, one exponential for all."""
     half, one = dtype(0.5), dtype(1)
@@ -178,7 +184,11 @@ def gaussian_block(dtype, form: Form):
             rows[i] = zero
         for j in range(kt):
             line = j * n * size
-            t, m, v = vector(t0 + line, n, dtype), vector(p0 + line, n, dtype), vector(p0 + half + line, n, dtype)
+            t, m, v = (
+                vector(t0 + line, n, dtype),
+                vector(p0 + line, n, dtype),
+                vector(p0 + half + line, n, dtype),
+            )
             dm, dv = vector(d0 + line, n, dtype), vector(d0 + half + line, n, dtype)
             for i in range(n):
                 value, slope_m, slope_v = term(t[i], m[i], v[i])
@@ -284,6 +294,7 @@ def lower_quantile(instruction, target: Target):
     if len(levels) == 1:
         return lower_columns(instruction, target)
     functions = Functions(
-        lambda dtype, form: quantiles_block(dtype, form, levels), lambda dtype, form: quantiles_row(dtype, form, levels)
+        lambda dtype, form: quantiles_block(dtype, form, levels),
+        lambda dtype, form: quantiles_row(dtype, form, levels),
     )
     return lower_functions(instruction, target, f"quantiles{levels}", functions)

@@ -64,7 +64,7 @@ def elementwise(dtype, units_major: bool, weighted: bool, term: Callable):
 
 
 def class_hits(dtype, units_major: bool, weighted: bool, sparse: bool):
-    """Add the rows whose largest prediction, the first of equals, is at the target's class; operands as above."""
+    """Count the rows whose largest prediction, the first of equals, is at the target's class."""
     last = 7 if weighted else 5
     w_w = 5 if weighted else 1
 

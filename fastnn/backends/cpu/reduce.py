@@ -4,10 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastnn.backends.cpu.jit import matrix, vector
+from llvmlite import ir
+
+from fastnn.backends.cpu.jit import intrinsic, matrix, vector
 from fastnn.backends.cpu.linear import _column_sums, _units_sums
 from fastnn.backends.cpu.lowering import Row, Target, lowers
 from fastnn.backends.cpu.registers import ROWS, at
+
+
+def _llvm(name: str):
+    """Return a function of two numbers of one type that is the LLVM intrinsic `name`.
+
+    A reduction written with comparisons stays scalar, since NaN is kept: 4.4 us for 32 x 64, against 0.3.
+    """
+
+    def function(typingctx, x, other):
+        def codegen(context, builder, signature, args):
+            type_ = ir.FunctionType(args[0].type, [args[0].type] * 2)
+            return builder.call(builder.module.declare_intrinsic(name, [args[0].type], type_), args)
+
+        return x(x, x), codegen
+
+    return intrinsic(function)
+
+
+maximum, minimum = _llvm("llvm.maximum"), _llvm("llvm.minimum")
 
 
 def reduce_sum(dtype, mean: bool):
@@ -37,9 +58,7 @@ def reduce_extreme(dtype, greatest: bool):
         for i in range(n):
             best = x[i, 0]
             for j in range(1, width):
-                v = x[i, j]
-                better = v > best if greatest else v < best
-                best = v if better or v != v else best  # a NaN, once chosen, is never beaten
+                best = maximum(best, x[i, j]) if greatest else minimum(best, x[i, j])
             y[i] = best
 
     return kernel
