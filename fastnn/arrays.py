@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,9 +52,8 @@ def to_array(data: Any, where: str) -> tuple[np.ndarray, list[str] | None]:
     if hasattr(data, "iloc"):
         data, columns = _from_pandas(data, where)
     array = _as_ndarray(data, where)
-    if isinstance(array, np.ma.MaskedArray):
-        if np.ma.is_masked(array):
-            raise DataError(f"{where}: every value must be known. Received: a masked array with masked values.")
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise DataError(f"{where}: every value must be known. Received: an array with masked values.")
     return _numeric(np.asarray(array), where, columns, type(data).__name__), columns
 
 
@@ -83,9 +83,8 @@ def _from_pandas(data: Any, where: str) -> tuple[np.ndarray, list[str] | None]:
         return _series(data, f"{where}: the series"), None
     columns = [str(column) for column in data.columns]
     dtypes = list(data.dtypes)
-    if dtypes and all(isinstance(dtype, np.dtype) and dtype == dtypes[0] for dtype in dtypes):
-        if dtypes[0].kind in "fiub":
-            return data.to_numpy(), columns
+    if dtypes and isinstance(dtypes[0], np.dtype) and dtypes[0].kind in "fiub" and len(set(dtypes)) == 1:
+        return data.to_numpy(), columns
     found = [_series(data.iloc[:, i], f"{where}: column {name!r}") for i, name in enumerate(columns)]
     dtype = np.result_type(*(array.dtype for array in found)) if found else np.dtype(np.float64)
     array = np.empty((len(data), len(found)), dtype)
@@ -104,11 +103,9 @@ def _series(series: Any, where: str) -> np.ndarray:
         if series.isna().any() or kind == "f":
             return series.to_numpy(dtype=np.float64, na_value=np.nan)
         return series.to_numpy(dtype={"i": np.int64, "u": np.uint64, "b": np.bool_}[kind])
-    if isinstance(dtype, np.dtype) and kind == "O" and not any(isinstance(v, (str, bytes)) for v in series):
-        try:
+    if isinstance(dtype, np.dtype) and kind == "O" and not any(map(_is_text, series)):
+        with contextlib.suppress(TypeError, ValueError):
             return series.to_numpy().astype(np.float64)
-        except (TypeError, ValueError):
-            pass
     example = series.iloc[0] if len(series) else None
     raise DtypeError(f"{where} must hold numbers. Received: dtype {dtype}, for example {example!r}.")
 
@@ -116,11 +113,9 @@ def _series(series: Any, where: str) -> np.ndarray:
 def _numeric(array: np.ndarray, where: str, columns: list[str] | None, source: str) -> np.ndarray:
     """Return an array of one of the readable dtypes."""
     kind, name = array.dtype.kind, array.dtype.name
-    if kind == "O" and array.size and not any(isinstance(v, (str, bytes)) for v in array.ravel()[:_SAMPLE]):
-        try:
+    if kind == "O" and array.size and not any(map(_is_text, array.ravel()[:_SAMPLE])):
+        with contextlib.suppress(TypeError, ValueError):
             array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            pass
         kind = array.dtype.kind
     if kind == "c":
         raise DtypeError(f"{where}: must hold real numbers. Received: complex dtype {name}.")
@@ -138,10 +133,14 @@ def _text_column(array: np.ndarray, columns: list[str] | None) -> str:
     """Say which column holds text, if one does."""
     for number in range(array.shape[1] if array.ndim == 2 else 0):
         for value in array[:_SAMPLE, number]:
-            if isinstance(value, (str, bytes)):
+            if _is_text(value):
                 name = repr(columns[number]) if columns else number
                 return f", but column {name} holds text, for example {str(value)!r}"
     return ""
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, (str, bytes))
 
 
 def check_finite(

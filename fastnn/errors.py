@@ -59,7 +59,8 @@ def unknown_name(kind: str, name: object, known: Iterable[str], where: str = "")
     names = sorted(known)
     place = f" in {where}" if where else ""
     return UnknownNameError(
-        f"Unknown {kind}{place}: expected one of {', '.join(names)}. Received: {name!r}.{nearest(name, names)}"
+        f"Unknown {kind}{place}: expected one of {', '.join(names)}. "
+        f"Received: {name!r}.{nearest(name, names)}"
     )
 
 

@@ -10,6 +10,7 @@ fewest rounds their paper found to pass BigCrush.
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 
@@ -181,8 +182,10 @@ def permutation(rows: int, seed: int, epoch: int) -> np.ndarray:
 
 def _feistel(index: np.ndarray, a: int, b: int, keys: np.ndarray) -> np.ndarray:
     left, right = index % a, index // a
+    # The half that neighbours have in common moves first: moved second, every b-th pair of neighbours would
+    # come out as neighbours again.
     for number, key in enumerate(keys):
-        if number % 2 == 0:
+        if number % 2 == 1:
             left = left + ((_mix(right, key) * np.uint64(a)) >> np.uint64(32)).astype(np.int64)
             left = np.where(left >= a, left - a, left)
         else:
@@ -207,10 +210,16 @@ class _SeedSource:
     def __init__(self) -> None:
         self.root: int | None = None
         self.drawn = 0
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """Take a new lock: after a fork the old one may be held by a thread that is no more."""
         self.lock = threading.Lock()
 
 
 _source = _SeedSource()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_source.renew_lock)
 
 
 def set_random_seed(seed: int) -> None:

@@ -27,11 +27,12 @@ def run(capsys):
 def test_warmup_shows_progress_and_names_the_folder(run, monkeypatch, tmp_path):
     def warmup(progress):
         for number in range(3):
-            progress(number + 1, 3, f"kernel {number}")
+            progress(number + 1, 3)
+        return 3
 
-    monkeypatch.setattr(backends, "warmup", warmup, raising=False)
+    monkeypatch.setattr(backends, "warmup", warmup)
     status, out, err = run("warmup")
-    assert status == 0 and "ready in" in out and "writable" in out and "3/3" in err
+    assert status == 0 and "3 kernels ready in" in out and "writable" in out and "3/3" in err
     assert run("warmup", "--quiet")[2] == ""
 
 
@@ -61,7 +62,7 @@ def test_doctor_says_what_is_slow(run, monkeypatch):
     monkeypatch.setattr(machine, "core_quota", lambda: 0.5)
     monkeypatch.setattr(machine, "load", lambda: 1e3)
     monkeypatch.setattr(machine, "processor", lambda: ("an old one", {"sse2"}))
-    monkeypatch.setattr("fastnn.backends.cpu.jit.cache_folder", lambda: None)
+    monkeypatch.setattr("fastnn.backends.cpu.cache.cache_folder", lambda: None)
     monkeypatch.setattr(machine, "first_fit", lambda cache: 100.0)
     hints = run("doctor")[1].partition("what is slow and why")[2]
     for word in (
@@ -81,7 +82,7 @@ def test_doctor_times_the_first_fit_of_a_new_process(tmp_path):
     cold = machine.first_fit(str(tmp_path))
     warm = machine.first_fit(str(tmp_path))
     assert 0 < warm < cold
-    assert list(tmp_path.glob("*/*.nbi"))
+    assert list(tmp_path.glob("*/*.o"))
 
 
 def test_a_first_fit_that_fails_is_an_error_in_words(monkeypatch):

@@ -1,5 +1,7 @@
-"""Callbacks: code of yours that training calls."""
+"""Callbacks: code that is called while a model trains, is evaluated or predicts."""
 
 from fastnn.callbacks.base import Callback, CallbackList
+from fastnn.callbacks.history import History
+from fastnn.callbacks.progress import ProgressBar
 
-__all__ = ["Callback", "CallbackList"]
+__all__ = ["Callback", "CallbackList", "History", "ProgressBar"]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.callbacks import History
 from fastnn.cli.training import Lines, fit_until_interrupt
 from fastnn.data import InputField, TableSchema, TargetSchema, holdout_split
 from fastnn.errors import DataError
 from fastnn.layers import Concatenate, Dense, Dropout, Embedding, Flatten, Input, Normalization
 from fastnn.models import Model
-from fastnn.training.history import History
 
 LOSSES = {
     "binary": "binary_crossentropy",
@@ -90,7 +90,7 @@ def prepare(frame: Any, target_name: str, args: argparse.Namespace) -> Rows:
     labels = None if target.task == "regression" else y
     train, test = holdout_split(len(frame), args.test_size, args.seed, labels)
     if target.task == "regression":
-        pass
+        target = target.with_scale(y[train])
     features = frame.drop(columns=[target_name])
     known, held = features.iloc[train], features.iloc[test]
     schema = TableSchema.fit(

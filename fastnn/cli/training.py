@@ -6,8 +6,7 @@ import sys
 import time
 from typing import Any
 
-from fastnn.callbacks import Callback
-from fastnn.training.history import History
+from fastnn.callbacks import Callback, History
 
 MOST_LINES = 50
 

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from fastnn import backends
 from fastnn.cli.cache import describe_cache
-from fastnn.cli.terminal import seconds
+from fastnn.cli.terminal import plural, seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,15 +22,13 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     with tqdm(unit="kernel", disable=args.quiet) as bar:
 
-        def progress(done: int, total: int, name: str = "") -> None:
+        def progress(done: int, total: int) -> None:
             bar.total = total
-            bar.set_postfix_str(name, refresh=False)
             bar.update(done - bar.n)
 
-        backends.warmup(progress=progress)
-    took = seconds(time.perf_counter() - started)
+        count = backends.warmup(progress=progress)
     text, folder = describe_cache()
-    print(f"ready in {took}: {text}")
+    print(f"{plural(count, 'kernel')} ready in {seconds(time.perf_counter() - started)}\n{text}")
     if folder is None:
         print("nothing was kept: without a writable cache folder every process compiles anew")
         return 1

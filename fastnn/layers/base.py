@@ -161,9 +161,10 @@ class Layer:
                     "To compute on arrays use model.predict or fastnn.ops."
                 )
         spec = self.infer([symbol.spec for symbol in symbols])
-        self._inputs = symbols
-        self._output = Symbol(spec, self, symbols)
-        return self._output
+        output = Symbol(spec, self, symbols)
+        if self._output is None:
+            self._inputs, self._output = symbols, output
+        return output
 
     def infer(self, specs: Sequence[Spec]) -> Spec:
         """Build the layer if that is still to be done, and return the shape of its output."""
@@ -238,14 +239,14 @@ class Layer:
 
     @property
     def input(self) -> Any:
-        """The symbol the layer was last called on (a list, where several)."""
+        """The symbol the layer was first called on (a list, where several)."""
         if self._output is None:
             raise NotBuiltError(f"Layer {self.name!r} has not been called yet, so it has no input.")
         return self._inputs[0] if len(self._inputs) == 1 else list(self._inputs)
 
     @property
     def output(self) -> Symbol:
-        """The symbol the layer last returned."""
+        """The symbol the layer returned when it was first called."""
         if self._output is None:
             raise NotBuiltError(f"Layer {self.name!r} has not been called yet, so it has no output.")
         return self._output
@@ -308,15 +309,14 @@ def _unknown_argument(cls: type[Layer], name: str | None, given: str) -> Argumen
     """Make the error for an argument that a layer class does not have."""
     known: list[str] = []
     for ancestor in cls.__mro__:
-        parameters = inspect.signature(ancestor.__init__).parameters.values()
+        parameters = inspect.signature(vars(ancestor).get("__init__", object.__init__)).parameters.values()
         kept = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
         known += [argument for argument in kept if argument not in known and argument != "self"]
         if ancestor is Layer:
             break
     title = f"{cls.__name__} layer {name!r}" if name else f"Layer {cls.__name__}"
     return ArgumentError(
-        f"{title} has no argument {given!r}: expected some of {', '.join(known)}."
-        f"{nearest(given, known)}"
+        f"{title} has no argument {given!r}: expected some of {', '.join(known)}.{nearest(given, known)}"
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastnn import initializers
 from fastnn.arrays import to_array
-from fastnn.errors import ArgumentError, DataError, DtypeError, ShapeError
+from fastnn.errors import ArgumentError, DataError, ShapeError
 from fastnn.graph.trace import Value
 from fastnn.layers.axes import check_axis, check_last_axis
 from fastnn.layers.base import Layer, Trace

@@ -1,7 +1,7 @@
 """Models: networks of layers that can be compiled, trained, evaluated and used."""
 
-from fastnn.models.clone import clone_model
+from fastnn.models.clone import clone_model, deserialize, serialize
 from fastnn.models.functional import Model
 from fastnn.models.sequential import Sequential
 
-__all__ = ["Model", "Sequential", "clone_model"]
+__all__ = ["Model", "Sequential", "clone_model", "deserialize", "serialize"]

@@ -1,56 +1,70 @@
-"""Models as plain data, and copies made from it."""
+"""Models as plain data with their class, and copies made from it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from fastnn.errors import ArgumentError
-from fastnn.layers import deserialize, serialize
-from fastnn.layers.base import Symbol
-from fastnn.layers.core import InputLayer
+from fastnn.errors import DtypeError, unknown_name
+from fastnn.models.config import CustomLayers
 from fastnn.models.functional import Model
 from fastnn.models.sequential import Sequential
 
-
-def get_config(model: Model) -> dict[str, Any]:
-    """Return a model's structure as plain data: JSON can hold it."""
-    common = {"name": model.name, "seed": model.seed, "dtype": model.dtype}
-    if isinstance(model, Sequential):
-        source = [serialize(model._input.layer)] if model._input is not None else []
-        return {"class_name": "Sequential", **common, "layers": source + [serialize(layer) for layer in model.layers]}
-    numbers = {id(symbol): number for number, symbol in enumerate([*model.inputs, *model._calls])}
-    layers = {id(layer): number for number, layer in enumerate(model.layers)}
-    return {
-        "class_name": "Model",
-        **common,
-        "layers": [serialize(layer) for layer in model.layers],
-        "calls": [
-            {"layer": layers[id(s.layer)], "inputs": [numbers[id(source)] for source in s.inputs]}
-            for s in (*model.inputs, *model._calls)
-        ],
-        "inputs": [numbers[id(s)] for s in model.inputs],
-        "outputs": [numbers[id(s)] for s in model.outputs],
-    }
+#: Model classes by the name that `serialize` writes.
+MODELS: dict[str, type[Model]] = {"Model": Model, "Sequential": Sequential}
 
 
-def from_config(config: dict[str, Any]) -> Model:
-    """Make a model from what :func:`get_config` returned, with fresh weights."""
-    common = {key: config[key] for key in ("name", "seed", "dtype") if key in config}
-    layers = [deserialize(item) for item in config["layers"]]
-    if config.get("class_name") == "Sequential":
-        return Sequential(layers, **common)
-    if config.get("class_name") != "Model":
-        raise ArgumentError(f"Expected the config of a Sequential or a Model. Received: {config.get('class_name')!r}.")
-    symbols: list[Symbol] = []
-    for call in config["calls"]:
-        layer = layers[call["layer"]]
-        inputs = [symbols[number] for number in call["inputs"]]
-        symbols.append(layer.output if isinstance(layer, InputLayer) else layer(inputs if len(inputs) > 1 else inputs[0]))
-    return Model(
-        [symbols[number] for number in config["inputs"]], [symbols[number] for number in config["outputs"]], **common
-    )
+def serialize(model: Model) -> dict[str, Any]:
+    """Return a model's class and structure as plain data, without weights: JSON can hold it.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential, deserialize, serialize
+    >>> config = serialize(Sequential([Dense(3, input_shape=(2,))], name="small"))
+    >>> config["class_name"], deserialize(config)
+    ('Sequential', <Sequential 'small', 9 parameters>)
+    """
+    if not isinstance(model, Model):
+        raise DtypeError(f"Expected a model. Received: {model!r} of type {type(model).__name__}.")
+    return {"class_name": type(model).__name__, "config": model.get_config()}
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: CustomLayers | None = None) -> Model:
+    """Make the model that :func:`serialize` described, with initial weights.
+
+    Parameters
+    ----------
+    config : dict
+        ``{'class_name': ..., 'config': ...}``.
+    custom_objects : dict, optional
+        Layer classes of one's own, by name.
+
+    Raises
+    ------
+    UnknownNameError, ArgumentError, DtypeError
+        If the config does not describe a model.
+    """
+    if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
+        raise DtypeError(
+            f"A model is described by a dict with 'class_name' and 'config'. Received: {config!r}."
+        )
+    if config["class_name"] not in MODELS:
+        raise unknown_name("model class", config["class_name"], MODELS)
+    return MODELS[config["class_name"]].from_config(config.get("config", {}), custom_objects)
 
 
 def clone_model(model: Model) -> Model:
-    """Return a new model of the same structure, with fresh initial weights (as Keras)."""
-    return from_config(get_config(model))
+    """Return a new model of the same structure, not compiled, with initial weights (as in Keras).
+
+    The weights are drawn anew, unless the model was given a seed: then they are those it began with.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential, clone_model
+    >>> model = Sequential([Dense(3, input_shape=(2,))])
+    >>> copy = clone_model(model)
+    >>> copy.set_weights(model.get_weights())
+    """
+    return deserialize(serialize(model), {type(layer).__name__: type(layer) for layer in model.layers})

@@ -1,131 +1,38 @@
-"""Compile, fit, evaluate, predict: Keras' methods on a network."""
+"""Fit: Keras' training methods on a network."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
+from fastnn.arrays import to_array
 from fastnn.callbacks.base import CallbackList
-from fastnn.errors import ArgumentError, NotBuiltError
-from fastnn.models.network import Network
-from fastnn.models.summary import summary_html, summary_text
+from fastnn.callbacks.history import History
+from fastnn.callbacks.progress import ProgressBar
+from fastnn.errors import ArgumentError, DataError
+from fastnn.models.compiling import Compiling
+from fastnn.models.settings import FitSettings
 from fastnn.training import inference
-from fastnn.training.compiled import Compiled
-from fastnn.training.history import History
-from fastnn.training.progress import ProgressBar
-from fastnn.training.state import OptimizerState
-from fastnn.training.step import StepPlan
-from fastnn.training.table import Table, read_table
+from fastnn.training.table import Table, as_list, read_table
 from fastnn.training.trainer import Training
 
 
-class Fitting(Network):
-    """What a model can do once it is connected."""
+class Fitting(Compiling):
+    """A network that can be trained.
 
-    def __init__(self, name: str | None = None, seed: int | None = None, dtype: str = "float32"):
-        super().__init__(name=name, seed=seed, dtype=dtype)
-        self._compiled: Compiled | None = None
-        self._compile_arguments: dict[str, Any] = {}
-        self._state: OptimizerState | None = None
-        self.history: History | None = None
-        self.stop_training = False
+    Attributes
+    ----------
+    history : History or None
+        Of the latest call of :meth:`fit`.
+    stop_training : bool
+        Set to True by a callback, ends the training after the current step.
+    """
 
-    # ------------------------------------------------------------------ compile
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        run_eagerly: bool = False,
-        steps_per_execution: int = 1,
-        jit_compile: Any = "auto",
-        auto_scale_loss: bool = True,
-    ) -> None:
-        """Choose optimizer, loss and metrics.
+    history: History | None = None
+    stop_training = False
 
-        Parameters
-        ----------
-        optimizer : str or Optimizer, default 'rmsprop'
-        loss : str, Loss, or a list or dict of them, one for each output
-        loss_weights : list or dict of float, optional
-        metrics : list, optional
-            Names, Metric objects or callables; nested or a dict for several outputs.
-        weighted_metrics : list, optional
-            The same, taking sample weights into account.
-        run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
-            Accepted as Keras scripts pass them: every fastnn program is compiled and runs whole epochs in
-            one call, and no loss is scaled. ``run_eagerly=True`` is refused.
-
-        Raises
-        ------
-        UnknownNameError
-            If a name is not known; the nearest one is suggested.
-        ArgumentError, ShapeError
-            If a loss does not fit its output.
-        """
-        if run_eagerly:
-            raise ArgumentError("run_eagerly=True is not implemented: use fastnn.ops to compute step by step.")
-        self._compile_arguments = {
-            "optimizer": optimizer,
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-        }
-        self._compiled = None
-        self._state = None
-        if self.built:
-            self._finish_compile()
-        else:  # names are checked now, shapes when they are known
-            Compiled(["output"], **self._compile_arguments) if not isinstance(loss, (list, dict)) else None
-
-    def _finish_compile(self) -> None:
-        compiled = Compiled(self.output_names, **self._compile_arguments)
-        for k, loss in enumerate(compiled.losses):
-            if loss is not None:
-                shape = (None, *self.outputs[k].spec.shape)
-                loss.check(shape, None, self.output_activation(k), where=self.describe_output(k))
-        self._compiled = compiled
-
-    @property
-    def compiled(self) -> Compiled:
-        """What compile() settled."""
-        if self._compiled is None:
-            if not self._compile_arguments:
-                raise NotBuiltError(f"Model {self.name!r} must be compiled first: call compile(optimizer, loss).")
-            self._require_built()
-            self._finish_compile()
-        return self._compiled  # type: ignore[return-value]
-
-    @property
-    def optimizer(self) -> Any:
-        """The optimizer given to compile()."""
-        if self._compiled is None and self._compile_arguments and not self.built:
-            raise NotBuiltError(f"Model {self.name!r} is not built yet.")
-        return self.compiled.optimizer
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """Names of the values that evaluate() returns."""
-        compiled = self.compiled
-        names = ["loss"]
-        if len(compiled.losses) > 1:
-            names += [f"{name}_loss" for name in compiled.output_names]
-        resolved = compiled.resolve_metrics(self.output_shapes, [None] * len(self.outputs))
-        return names + [compiled.metric_key(k, metric) for k, metric, _ in resolved]
-
-    def optimizer_state(self, plan: StepPlan) -> OptimizerState:
-        """Return the optimizer's state vectors, made on first use and kept until the next compile()."""
-        if self._state is None or not self._state.fits(plan, self.storage.array):
-            self._state = OptimizerState(plan, self.storage.array, self._state)
-        return self._state
-
-    # ------------------------------------------------------------------ fit
     def fit(
         self,
         x: Any = None,
@@ -133,7 +40,7 @@ class Fitting(Network):
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: Any = "auto",
-        callbacks: Sequence[Any] | Any | None = None,
+        callbacks: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
@@ -159,15 +66,19 @@ class Fitting(Network):
         epochs : int, default 1
             The number of the last epoch: ``epochs - initial_epoch`` are run.
         verbose : {'auto', 0, 1, 2}
-            Nothing, a progress bar, or a line an epoch.
+            Nothing (0), a progress bar (1), or a line an epoch (2); ``'auto'`` is a bar on a terminal or in
+            a notebook, else lines.
         callbacks : list of Callback, optional
         validation_split : float, default 0
             The last rows, so many of all, are not trained on but evaluated each epoch.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
+            Takes the place of `validation_split`.
         shuffle : bool, default True
             Visit the rows in a new order each epoch, a function of the model's seed and the epoch.
         class_weight : dict of int to float, optional
+            Weights by class, for models with one output; a class that is not named weighs 1.
         sample_weight : array of shape (rows,), optional
+            A list or dict of them for several outputs; one alone holds for all.
         initial_epoch : int, default 0
         steps_per_epoch : int, optional
             Stop an epoch after so many steps.
@@ -188,213 +99,157 @@ class Fitting(Network):
         Raises
         ------
         ShapeError, DtypeError, DataError, ArgumentError
-            Before training, if the data cannot be used.
+            Before training, if the data cannot be used; the model is as it was.
         NonFiniteLossError
             If the loss or a gradient turns NaN or infinite; the last finite weights are kept.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> x = np.linspace(-1, 1, 64)
+        >>> model = Sequential([Dense(1, input_shape=(1,))], seed=1)
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit(x, 2 * x + 1, epochs=50, batch_size=8, verbose=0)
+        >>> history.history["loss"][-1] < 0.01
+        True
         """
-        settings = _check_fit(batch_size, epochs, initial_epoch, steps_per_epoch, validation_split, verbose, threads)
-        batch_size = settings
-        self._build_from(x)
-        table = read_table(self, x, y, sample_weight, class_weight)
-        validation: Table | None = None
-        if validation_data is not None:
-            validation = self._validation_table(validation_data)
-        elif validation_split:
-            table, validation = _split(table, validation_split)
-        training = Training(self, table, batch_size, shuffle, steps_per_epoch, threads, seed)
-        history = History()
-        listed = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-        if verbose not in (0, False):
-            listed.append(ProgressBar(verbose))
-        parameters = {"epochs": epochs, "steps": training.steps_per_epoch, "verbose": verbose}
-        called = CallbackList(listed, self, parameters)
-        history.set_model(self)
-        history.set_params(parameters)
-        self.stop_training = False
-        self.history = history
+        settings = FitSettings.check(locals())
+        self._require_compiled()
+        called = CallbackList(callbacks, self, {})
+        with self._building_from(x):
+            table = read_table(self, x, y, sample_weight, class_weight)
+            validation = None
+            if validation_data is None:
+                table, validation = settings.split(table)
+            else:
+                validation = self._validation_table(validation_data)
+            training = Training(
+                self, table, settings.batch_size, settings.shuffle, settings.steps_per_epoch, threads, seed
+            )
         validate = None
         if validation is not None:
-            limit = None if validation_steps is None else validation_steps * (validation_batch_size or batch_size)
-            evaluation = inference.Evaluation(self, validation, limit, threads)
+            validate = self._validation(validation, settings, called)
+        return self._train(training, called, validate, settings)
 
-            def validate() -> dict[str, float]:
-                called.call("on_test_begin", {})
-                logs = evaluation.run()
-                called.call("on_test_end", logs)
-                return logs
-
+    def _train(
+        self, training: Training, called: CallbackList, validate: Any, settings: FitSettings
+    ) -> History:
+        """Run a training with its callbacks."""
+        if settings.verbose:
+            called.callbacks.append(ProgressBar(settings.verbose, settings.initial_epoch))
+        history = self.history = History()
+        steps = training.steps_per_epoch
+        parameters = {"epochs": settings.epochs, "steps": steps, "verbose": settings.verbose}
+        for callback in (*called.callbacks, history):
+            callback.set_model(self)
+            callback.set_params(dict(parameters))
+        self.stop_training = False
         started = time.perf_counter()
-        history.on_train_begin()
         called.call("on_train_begin", {})
         try:
-            training.run(called, history, initial_epoch, epochs, validate, validation_freq)
+            training.run(
+                called, history, settings.initial_epoch, settings.epochs, validate, settings.validation_freq
+            )
         finally:
             history.seconds = time.perf_counter() - started
             training.state.finish(self.storage.array)
-            called.call("on_train_end", {})
+            called.call("on_train_end", history.last())
         return history
 
-    def _build_from(self, x: Any) -> None:
-        """Build a model that waits for its first data."""
-        if not self.built:
-            shape = np.shape(x[0] if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) == 2 else x)
-            if len(shape) == 0:
-                raise ArgumentError(f"x must have one row per example. Received: {type(x).__name__}.")
-            self.build(shape[1:] or (1,))
+    def _validation(self, table: Table, settings: FitSettings, called: CallbackList) -> Any:
+        """Return a function that evaluates the model as it is now."""
+        evaluation = inference.Evaluation(self, table, settings.validation_rows, settings.threads)
 
-    def build(self, input_shape: Any = None) -> None:
-        """Build for rows of a shape; a functional model is built from the start."""
-        self._require_built()
+        def validate() -> dict[str, float]:
+            called.call("on_test_begin", {})
+            logs = evaluation.run(called, settings.validation_batch_size)
+            called.call("on_test_end", logs)
+            return logs
+
+        return validate
 
     def _validation_table(self, data: Any) -> Table:
-        if isinstance(data, Table):
-            return data
         if not isinstance(data, (list, tuple)) or len(data) not in (2, 3):
-            raise ArgumentError("validation_data must be (x, y) or (x, y, sample_weight).")
+            size = f" of {len(data)} items" if isinstance(data, (list, tuple)) else ""
+            raise ArgumentError(
+                "`validation_data` of fit must be (x, y) or (x, y, sample_weight). "
+                f"Received: a {type(data).__name__}{size}."
+            )
         return read_table(self, data[0], data[1], data[2] if len(data) == 3 else None, None, "validation ")
 
     def train_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
-    ) -> Any:
-        """Run one step on one batch; returns the loss (and metrics) before the update."""
-        self._build_from(x)
-        table = read_table(self, x, y, sample_weight, class_weight)
-        training = Training(self, table, table.rows, shuffle=False, threads=1)
-        history = History()
-        training.run(CallbackList([], self, {}), history, 0, 1)
-        logs = {key: values[-1] for key, values in history.history.items()}
-        return _returned(logs, return_dict)
-
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Evaluate one batch."""
-        return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """Predict one batch."""
-        return self.predict(x)
-
-    # ------------------------------------------------------------------ evaluate, predict
-    def evaluate(
         self,
-        x: Any = None,
+        x: Any,
         y: Any = None,
-        batch_size: int | None = None,
-        verbose: Any = "auto",
         sample_weight: Any = None,
-        steps: int | None = None,
-        callbacks: Any = None,
+        class_weight: Any = None,
         return_dict: bool = False,
-        *,
-        threads: int | None = None,
     ) -> Any:
-        """Compute loss and metrics.
+        """Run one step on one batch.
 
         Parameters
         ----------
-        x, y, sample_weight
-            As in :meth:`fit`.
-        batch_size, steps : int, optional
-            With `steps`, only the first ``steps * batch_size`` rows count.
-        verbose : optional
-            Above 0 (``'auto'`` is not), prints a line.
+        x, y, sample_weight, class_weight
+            As in :meth:`fit`; all rows are one batch.
         return_dict : bool, default False
 
         Returns
         -------
         float, list or dict
-            The loss alone, or the values in the order of ``metrics_names``.
+            The loss before the update, or the values in the order of ``metrics_names``.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> model = Sequential([Dense(1, kernel_initializer="zeros", input_shape=(2,))])
+        >>> model.compile("sgd", "mse")
+        >>> model.train_on_batch([[0.0, 1.0], [1.0, 1.0]], [1.0, 3.0])
+        5.0
         """
-        table = read_table(self, x, y, sample_weight)
-        limit = None if steps is None else steps * (batch_size or 32)
-        called = CallbackList(callbacks or [], self, {})
-        called.call("on_test_begin", {})
-        logs = inference.Evaluation(self, table, limit, threads).run()
-        called.call("on_test_end", logs)
-        if verbose in (1, 2, True):
-            print(" - ".join(f"{key}: {value:.4f}" for key, value in logs.items()))
-        return _returned(logs, return_dict)
+        self._require_compiled()
+        with self._building_from(x):
+            table = read_table(self, x, y, sample_weight, class_weight)
+            training = Training(self, table, table.rows, shuffle=False, threads=1)
+        history = History()
+        self.stop_training = False
+        self.stop_training = False
+        training.run(CallbackList([], self, {}), history, 0, 1)
+        return in_order_of_names(history.last(), return_dict)
 
-    def predict(
-        self,
-        x: Any,
-        batch_size: int | None = None,
-        verbose: Any = "auto",
-        steps: int | None = None,
-        callbacks: Any = None,
-        *,
-        threads: int | None = None,
-    ) -> Any:
-        """Compute the outputs for each row of `x`.
-
-        Parameters
-        ----------
-        x : array, list, DataFrame, or a list or dict of them
-        batch_size, steps : int, optional
-            With `steps`, only the first ``steps * batch_size`` rows are computed. Speed and memory do not
-            depend on `batch_size`: rows go through in blocks that fit the cache.
-        verbose, callbacks : optional
-            Accepted as in Keras; the callbacks' predict hooks are called.
-        threads : int, optional
-
-        Returns
-        -------
-        ndarray of shape (rows, units), or a list of them
-        """
-        called = CallbackList(callbacks or [], self, {})
-        called.call("on_predict_begin", {})
-        outputs = inference.predict(self, x, None if steps is None else steps * (batch_size or 32), threads)
-        called.call("on_predict_end", {})
-        return outputs[0] if len(outputs) == 1 else outputs
-
-    def __call__(self, inputs: Any) -> Any:
-        """Compute the outputs for arrays, as :meth:`predict`."""
-        return self.predict(inputs)
-
-    # ------------------------------------------------------------------ looking at a model
-    def summary(self, print_fn: Any = print, line_length: int | None = None) -> None:
-        """Print a table of layers, output shapes and numbers of parameters."""
+    def build(self, input_shape: Any = None) -> None:
+        """Build for rows of a shape; a functional model is built from the start."""
         self._require_built()
-        print_fn(summary_text(self, line_length))
 
-    def _repr_html_(self) -> str:
-        return summary_html(self) if self.built else f"<i>{self!r}</i>"
+    def _unbuild(self) -> None:
+        """Undo :meth:`build`."""
 
-    def __repr__(self) -> str:
-        state = f"{self.count_params()} parameters" if self.built else "not built"
-        return f"<{type(self).__name__} {self.name!r}, {state}>"
-
-
-def _check_fit(
-    batch_size: Any, epochs: Any, initial_epoch: Any, steps: Any, split: Any, verbose: Any, threads: Any
-) -> int:
-    """Check the numbers given to fit; returns the batch size."""
-    for name, value, least in (
-        ("batch_size", 32 if batch_size is None else batch_size, 1),
-        ("epochs", epochs, 0),
-        ("initial_epoch", initial_epoch, 0),
-        ("steps_per_epoch", 1 if steps is None else steps, 1),
-        ("threads", 1 if threads is None else threads, 1),
-    ):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ArgumentError(f"`{name}` must be an integer >= {least}. Received: {value!r}.")
-    if not 0 <= split < 1:
-        raise ArgumentError(f"`validation_split` must be in [0, 1). Received: {split!r}.")
-    if verbose not in ("auto", 0, 1, 2, True, False):
-        raise ArgumentError(f"`verbose` must be 'auto', 0, 1 or 2. Received: {verbose!r}.")
-    return 32 if batch_size is None else int(batch_size)
+    @contextmanager
+    def _building_from(self, x: Any) -> Iterator[None]:
+        """Build a model that waits for its first data; if the data turn out unusable, unbuild it."""
+        if self.built:
+            yield
+            return
+        name = self.name
+        if x is None:
+            raise ArgumentError("x: expected one row per example. Received: None.")
+        array, _ = to_array(as_list(x, list(x) if isinstance(x, dict) else [name], "x")[0], "x")
+        if array.ndim == 0:
+            raise ArgumentError(f"x: expected one row per example. Received: {type(x).__name__}.")
+        if not len(array):
+            raise DataError(f"x: expected at least one row. Received: shape {array.shape}.")
+        try:
+            self.build(array.shape[1:] or (1,))
+            yield
+        except Exception:
+            self._unbuild()
+            raise
 
 
-def _split(table: Table, share: float) -> tuple[Table, Table]:
-    start = int(table.rows * (1.0 - share))
-    if start == 0 or start == table.rows:
-        raise ArgumentError(
-            f"`validation_split`={share} leaves no rows to {'train on' if start == 0 else 'validate on'}: "
-            f"there are {table.rows} rows."
-        )
-    return table.split(start)
-
-
-def _returned(logs: dict[str, Any], return_dict: bool) -> Any:
+def in_order_of_names(logs: dict[str, Any], return_dict: bool) -> Any:
+    """Return logs as Keras' evaluate does: a dict, a list, or the loss alone."""
     if return_dict:
         return logs
     values = list(logs.values())

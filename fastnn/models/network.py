@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import random
+from fastnn import activations, random
 from fastnn.errors import ArgumentError, NotBuiltError, unknown_name
 from fastnn.graph.trace import Graph, Value
+from fastnn.layers.activation_layers import ActivationLayer
 from fastnn.layers.base import Layer, Symbol, Trace, set_values, unique_name
-from fastnn.layers.core import Activation, Dense, Embedding, InputLayer
+from fastnn.layers.core import Activation, Dense, Flatten, Reshape
 from fastnn.layers.variables import Storage, Variable, place
+from fastnn.models import wiring
+from fastnn.serialization import check_choice, check_integer, snake_case
 
 
 class Network:
@@ -25,18 +28,22 @@ class Network:
         Fixes initial weights, shuffles and masks.
     dtype : {'float32', 'float64'}
     inputs, outputs : list of Symbol
-    layers : list of Layer
-        In an order of execution; Keras' ``Sequential`` leaves its input layer out.
     """
 
     def __init__(self, name: str | None = None, seed: int | None = None, dtype: str = "float32"):
-        if dtype not in ("float32", "float64"):
-            raise ArgumentError(f"dtype must be 'float32' or 'float64'. Received: {dtype!r}.")
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
-            raise ArgumentError(f"seed must be an integer or None. Received: {seed!r}.")
-        self.name = name or unique_name(type(self).__name__.lower())
-        self.seed = random.next_seed() if seed is None else int(seed)
-        self.dtype = dtype
+        if name is not None and not (isinstance(name, str) and name):
+            raise ArgumentError(f"`name` of a model must be a non-empty string or None. Received: {name!r}.")
+        self.name = name or unique_name(snake_case(type(self).__name__))
+        where = f"model {self.name!r}"
+        self.dtype = check_choice("dtype", dtype, where, ("float32", "float64"))
+        self._given_seed = None if seed is None else check_seed(seed, where)
+        self.seed = random.next_seed() if self._given_seed is None else self._given_seed
+        self._input_keys: list[str] | None = None
+        self._output_keys: list[str] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know no inputs and outputs."""
         self.inputs: list[Symbol] = []
         self.outputs: list[Symbol] = []
         self._calls: list[Symbol] = []
@@ -45,17 +52,20 @@ class Network:
     # ------------------------------------------------------------------ connecting
     def _connect(self, inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> None:
         """Find the layers between inputs and outputs and place their variables."""
+        calls = wiring.in_order(inputs, outputs)
+        layers = wiring.layers_of(inputs, calls)
+        variables = [variable for layer in layers for variable in layer.variables]
+        dtypes = {v.storage.array.dtype.name for v in variables if v.storage is not None}
+        if len(dtypes) > 1:
+            raise ArgumentError(
+                f"Model {self.name!r} shares layers with models of different dtypes, expected one. "
+                f"Received: {sorted(dtypes)}."
+            )
+        for dtype in dtypes:  # weights that exist keep their dtype
+            self.dtype = dtype
+        place(variables, self.dtype, self.seed)
         self.inputs, self.outputs = list(inputs), list(outputs)
-        self._calls = _in_order(self.inputs, self.outputs)
-        self._layers = list({id(s.layer): s.layer for s in (*self.inputs, *self._calls)}.values())
-        names: dict[str, Layer] = {}
-        for layer in self._layers:
-            if names.setdefault(layer.name, layer) is not layer:
-                raise ArgumentError(f"Layer names must be unique in a model. Received: {layer.name!r} twice.")
-        place(self.variables, self.dtype, self.seed)
-        dtypes = {v.storage.array.dtype.name for v in self.variables if v.storage is not None}
-        if dtypes - {self.dtype}:
-            self.dtype = dtypes.pop()
+        self._calls, self._layers = calls, layers
 
     @property
     def built(self) -> bool:
@@ -65,8 +75,8 @@ class Network:
     def _require_built(self) -> None:
         if not self.built:
             raise NotBuiltError(
-                f"Model {self.name!r} is not built: the shape of its input is not known yet. Give the first layer "
-                "input_shape=..., start with fastnn.Input(shape=...), or call fit."
+                f"Model {self.name!r} is not built: the shape of its input is not known yet. Give the first "
+                "layer input_shape=..., start with fastnn.Input(shape=...), or call fit."
             )
 
     @property
@@ -75,10 +85,18 @@ class Network:
         return list(self._layers)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """Return a layer by name or by position."""
+        """Return a layer by name or by position.
+
+        Raises
+        ------
+        UnknownNameError, ArgumentError
+            If there is no such layer; the nearest name is suggested.
+        """
         if index is not None:
             if not -len(self.layers) <= index < len(self.layers):
-                raise ArgumentError(f"Model {self.name!r} has {len(self.layers)} layers. Received: index {index}.")
+                raise ArgumentError(
+                    f"Model {self.name!r} has {len(self.layers)} layers. Received: index {index}."
+                )
             return self.layers[index]
         for layer in self.layers:
             if layer.name == name:
@@ -107,13 +125,13 @@ class Network:
 
     @property
     def input_names(self) -> list[str]:
-        """Names of the input layers."""
-        return [symbol.layer.name for symbol in self.inputs]
+        """Names of the inputs: those of their layers, or the keys of the dict they were given in."""
+        return list(self._input_keys or wiring.names_of(self.inputs))
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the output layers."""
-        return [symbol.layer.name for symbol in self.outputs]
+        """Names of the outputs: those of their layers, or the keys of the dict they were given in."""
+        return list(self._output_keys or wiring.names_of(self.outputs))
 
     @property
     def output_shapes(self) -> list[tuple[int | None, ...]]:
@@ -123,20 +141,17 @@ class Network:
     @property
     def index_limits(self) -> list[int | None]:
         """For each input, one more than the largest index its embeddings take (None: no embedding)."""
-        limits: list[int | None] = []
-        for source in self.inputs:
-            sizes = [
-                s.layer.input_dim for s in self._calls if isinstance(s.layer, Embedding) and s.inputs[0] is source
-            ]
-            limits.append(min(sizes) if sizes else None)
-        return limits
+        return wiring.index_limits(self.inputs, self._calls)
 
     def output_activation(self, number: int) -> str | None:
         """Return the name of the activation an output ends with, where that is known."""
-        layer = self.outputs[number].layer
+        symbol = self.outputs[number]
+        while isinstance(symbol.layer, (Flatten, Reshape)):
+            symbol = symbol.inputs[0]
+        layer = symbol.layer
         if isinstance(layer, (Dense, Activation)):
-            return layer.activation
-        return None
+            return activations.op_of(layer.activation)
+        return layer.op if isinstance(layer, ActivationLayer) else None
 
     def describe_output(self, number: int) -> str:
         """Name an output in a message."""
@@ -159,13 +174,23 @@ class Network:
         return [variable for layer in self._layers for variable in layer.trainable_variables]
 
     @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables training changes."""
+        return self.trainable_variables
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The variables training leaves alone."""
+        return [variable for layer in self._layers for variable in layer.non_trainable_weights]
+
+    @property
     def trainable(self) -> bool:
         """Whether training changes any layer; setting it sets every layer's."""
-        return any(layer.trainable for layer in self._layers)
+        return any(layer.trainable for layer in self.layers)
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for layer in self._layers:
+        for layer in self.layers:
             layer.trainable = bool(value)
 
     def count_params(self) -> int:
@@ -179,32 +204,20 @@ class Network:
         return [variable.numpy() for variable in self.variables]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set all variables' values, in the order of :meth:`get_weights`; nothing changes if one does not fit."""
+        """Set all variables' values, in the order of :meth:`get_weights`.
+
+        Raises
+        ------
+        ArgumentError, ShapeError, DtypeError
+            If they do not fit; nothing has changed then.
+        """
         self._require_built()
         set_values(self.variables, weights, f"Model {self.name!r}")
 
 
-def _in_order(inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> list[Symbol]:
-    """Return the symbols between inputs and outputs, each after those it needs (no recursion)."""
-    known = {id(symbol) for symbol in inputs}
-    done: set[int] = set()
-    order: list[Symbol] = []
-    stack = list(reversed(outputs))
-    while stack:
-        symbol = stack[-1]
-        if id(symbol) in done or id(symbol) in known:
-            stack.pop()
-            continue
-        if isinstance(symbol.layer, InputLayer):
-            raise ArgumentError(
-                f"An output depends on input {symbol.layer.name!r}, which is not among the model's inputs "
-                f"{[s.layer.name for s in inputs]}."
-            )
-        waiting = [source for source in symbol.inputs if id(source) not in done and id(source) not in known]
-        if waiting:
-            stack.extend(reversed(waiting))
-            continue
-        stack.pop()
-        done.add(id(symbol))
-        order.append(symbol)
-    return order
+def check_seed(seed: Any, where: str) -> int:
+    """Return a seed if it is an integer from 0 to 2**63 - 1, else raise ArgumentError."""
+    number = check_integer("seed", seed, where, 0)
+    if number >= 2**63:
+        raise ArgumentError(f"`seed` of {where} must be below 2**63. Received: seed={seed!r}.")
+    return number

@@ -6,29 +6,34 @@ import html
 import math
 from typing import Any
 
+HEADER = ("Layer (type)", "Output Shape", "Param #", "Connected to")
 
-def _rows(model: Any) -> list[tuple[str, str, str, str]]:
-    rows = []
-    several = len(model.inputs) > 1 or len(model.outputs) > 1 or type(model).__name__ != "Sequential"
+
+def _rows(model: Any) -> list[tuple[str, ...]]:
+    """Return one row for each layer; the last column only where the layers are no simple chain."""
+    chain = all(len(symbol.inputs) == 1 for symbol in model._calls) and len(model.outputs) < 2
     sources: dict[int, list[str]] = {}
     for symbol in model._calls:
-        sources[id(symbol.layer)] = [source.layer.name for source in symbol.inputs]
+        sources.setdefault(id(symbol.layer), []).extend(source.layer.name for source in symbol.inputs)
+        chain = chain and len(sources[id(symbol.layer)]) == 1
+    rows: list[tuple[str, ...]] = []
     for layer in model.layers:
-        shape = (None, *layer.output_spec.shape)
-        connected = ", ".join(sources.get(id(layer), [])) if several else ""
-        rows.append((f"{layer.name} ({type(layer).__name__})", str(shape), f"{layer.count_params():,}", connected))
+        built = layer.built and layer.output_spec is not None
+        shape = str((None, *layer.output_spec.shape)) if built else "?"
+        count = f"{layer.count_params():,}" if built else "0 (unbuilt)"
+        row = (f"{layer.name} ({type(layer).__name__})", shape, count)
+        rows.append(row if chain else (*row, ", ".join(sources.get(id(layer), []))))
     return rows
 
 
 def _totals(model: Any) -> list[str]:
-    total = model.count_params()
-    trainable = sum(variable.size for variable in model.trainable_variables)
+    variables = [variable for layer in model.layers for variable in layer.weights]
+    trainable = {id(variable) for layer in model.layers for variable in layer.trainable_weights}
+    total = sum(variable.size for variable in variables)
+    trained = sum(variable.size for variable in variables if id(variable) in trainable)
     size = 4 if model.dtype == "float32" else 8
-
-    def line(what: str, count: int) -> str:
-        return f"{what} params: {count:,} ({_bytes(count * size)})"
-
-    return [line("Total", total), line("Trainable", trainable), line("Non-trainable", total - trainable)]
+    parts = (("Total", total), ("Trainable", trained), ("Non-trainable", total - trained))
+    return [f"{what} params: {count:,} ({_bytes(count * size)})" for what, count in parts]
 
 
 def _bytes(count: int) -> str:
@@ -40,32 +45,30 @@ def _bytes(count: int) -> str:
 
 def summary_text(model: Any, line_length: int | None = None) -> str:
     """Return the summary as text."""
-    header = ["Layer (type)", "Output Shape", "Param #", "Connected to"]
-    rows = [list(row) for row in _rows(model)]
-    columns = 4 if any(row[3] for row in rows) else 3
-    table = [header[:columns]] + [row[:columns] for row in rows]
-    widths = [max(len(row[i]) for row in table) + 2 for i in range(columns)]
+    rows = _rows(model)
+    table = [HEADER[: len(rows[0]) if rows else 3], *rows]
+    widths = [max(map(len, column)) + 2 for column in zip(*table, strict=True)]
     if line_length is not None and sum(widths) < line_length:
         widths[0] += line_length - sum(widths)
     rule = "─" * sum(widths)
 
-    def text(row: list[str]) -> str:
-        cells = [cell.rjust(width - 2) + "  " if i == 2 else cell.ljust(width) for i, (cell, width) in
-                 enumerate(zip(row, widths, strict=True))]  # fmt: skip
+    def text(row: tuple[str, ...]) -> str:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[2] = row[2].rjust(widths[2] - 2) + "  "
         return "".join(cells).rstrip()
 
-    lines = [f'Model: "{model.name}"', rule, text(table[0]), rule, *map(text, table[1:]), rule, *_totals(model)]
-    return "\n".join(lines)
+    lines = [f'Model: "{model.name}"', rule, text(table[0]), rule, *map(text, table[1:]), rule]
+    return "\n".join([*lines, *_totals(model)])
 
 
 def summary_html(model: Any) -> str:
     """Return the summary as an HTML table, for notebooks."""
     rows = _rows(model)
-    columns = 4 if any(row[3] for row in rows) else 3
-    header = ("Layer (type)", "Output Shape", "Param #", "Connected to")[:columns]
-    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[:columns]) + "</tr>" for row in rows
-    )
-    totals = "<br>".join(html.escape(line) for line in _totals(model))
-    return f"<b>{html.escape(model.name)}</b><table><tr>{cells}</tr>{body}</table>{totals}"
+    header = HEADER[: len(rows[0]) if rows else 3]
+
+    def line(tag: str, row: tuple[str, ...]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
+
+    body = line("th", header) + "".join(line("td", row) for row in rows)
+    totals = "<br>".join(map(html.escape, _totals(model)))
+    return f"<b>{html.escape(model.name)}</b><table>{body}</table>{totals}"

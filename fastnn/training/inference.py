@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.backends.cpu.executor import Session
+from fastnn import backends
+from fastnn.callbacks.base import CallbackList
 from fastnn.training.evaluation import Evaluator
 from fastnn.training.step import predict_plan, step_plan
 from fastnn.training.table import Table, read_inputs, readable_in_place, source_of
@@ -36,42 +37,87 @@ class Evaluation:
         self._model, self._plan, self._rows, self._threads = model, plan, rows, threads
         self._evaluator = Evaluator(model.compiled, metrics, plan, table, rows)
 
-    def run(self) -> dict[str, Any]:
-        """Return the logs with the model's weights as they are now."""
-        session = Session(
+    def run(self, callbacks: CallbackList | None = None, batch_size: int = 32) -> dict[str, Any]:
+        """Return the logs with the model's weights as they are now.
+
+        All rows are one batch, unless a callback asks for batches of `batch_size`.
+        """
+        batches = callbacks is not None and callbacks.wants_test_batches
+        session = backends.executor().Session(
             self._plan.program,
             parameters=self._model.storage.array,
             inputs=self._arrays,
             outputs=self._predictions,
-            batch_size=self._rows,
+            batch_size=min(batch_size, self._rows) if batches else self._rows,
             epoch_rows=self._rows,
             total_rows=self._rows,
             threads=self._threads,
         )
         with session:
+            if batches:
+                sums = self._batches(session, callbacks, batch_size)
+            else:
+                sums = session.run(1, 1)[0][0]
+        return self._evaluator.logs(sums, self._predictions)
+
+    def _batches(self, session: Any, callbacks: Any, batch_size: int) -> np.ndarray:
+        """Evaluate batch by batch; returns the sums of all."""
+        for batch, start in enumerate(range(0, self._rows, batch_size)):
+            callbacks.call("on_test_batch_begin", batch, {})
             log, _ = session.run(1, 1)
-        return self._evaluator.logs(log[0], self._predictions)
+            rows = min(start + batch_size, self._rows)
+            logs = self._evaluator.logs(log[0] if len(log) else session.sums, None, rows)
+            callbacks.call("on_test_batch_end", batch, logs)
+        return log[0]
 
 
-def predict(model: Any, x: Any, rows: int | None = None, threads: int | None = None) -> list[np.ndarray]:
-    """Return a model's outputs for the rows of `x`, one array for each output."""
-    inputs = read_inputs(model, x)
-    count = len(inputs[0]) if rows is None else min(rows, len(inputs[0]))
-    outputs = [np.empty((count, *symbol.spec.shape), model.dtype) for symbol in model.outputs]
-    if count == 0:
-        return outputs
-    in_place = all(readable_in_place(array, model.dtype) for array in inputs)
-    plan = predict_plan(model, [source_of(array) for array in inputs], in_place)
-    session = Session(
-        plan.program,
-        parameters=model.storage.array,
-        inputs=inputs,
-        outputs=outputs,
-        batch_size=count,
-        epoch_rows=count,
-        total_rows=count,
-        threads=threads,
-    )
-    with session:
-        session.run(1, 1)
-    return outputs
+class Prediction:
+    """The outputs of a model for the rows of `x`.
+
+    Parameters
+    ----------
+    model : Model
+        Built.
+    x : array, list, DataFrame, or a list or dict of them
+    rows : int, optional
+        Only the first so many rows.
+    threads : int, optional
+    """
+
+    def __init__(self, model: Any, x: Any, rows: int | None = None, threads: int | None = None):
+        self._inputs = read_inputs(model, x)
+        available = len(self._inputs[0])
+        self._rows = available if rows is None else min(rows, available)
+        self._outputs = [np.empty((self._rows, *s.spec.shape), model.dtype) for s in model.outputs]
+        self._model, self._threads = model, threads
+
+    def run(self, callbacks: CallbackList | None = None, batch_size: int = 32) -> list[np.ndarray]:
+        """Return one array for each output; rows go through batch by batch only if a callback asks for it."""
+        if self._rows == 0:
+            return self._outputs
+        model, batches = self._model, callbacks is not None and callbacks.wants_predict_batches
+        in_place = all(readable_in_place(array, model.dtype) for array in self._inputs)
+        session = backends.executor().Session(
+            predict_plan(model, [source_of(array) for array in self._inputs], in_place).program,
+            parameters=model.storage.array,
+            inputs=self._inputs,
+            outputs=self._outputs,
+            batch_size=min(batch_size, self._rows) if batches else self._rows,
+            epoch_rows=self._rows,
+            total_rows=self._rows,
+            threads=self._threads,
+        )
+        with session:
+            if batches:
+                self._batches(session, callbacks, batch_size)
+            else:
+                session.run(1, 1)
+        return self._outputs
+
+    def _batches(self, session: Any, callbacks: Any, batch_size: int) -> None:
+        for batch, start in enumerate(range(0, self._rows, batch_size)):
+            callbacks.call("on_predict_batch_begin", batch, {})
+            session.run(1, 1)
+            outputs = [output[start : start + batch_size] for output in self._outputs]
+            logs = {"outputs": outputs[0] if len(outputs) == 1 else outputs}
+            callbacks.call("on_predict_batch_end", batch, logs)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from fastnn.graph.update import AVERAGE
 from fastnn.training.step import StepPlan
+
+#: Weights and state up to this size are copied now and then, to go back to should the weights overflow.
+COPIED_BYTES = 32 << 20
 
 
 class OptimizerState:
@@ -40,3 +45,54 @@ class OptimizerState:
         """Where a moving average is kept, make it the weights (Keras does so when training ends)."""
         if AVERAGE in self.names and self.step:
             parameters[...] = self.slots[self.names.index(AVERAGE)]
+
+
+class LastFinite:
+    """A copy of weights and optimizer state from when every weight was finite.
+
+    It is renewed before a compiled call, unless that would take more than a fiftieth of the time. A model
+    above 32 MiB is not copied: its loss almost always overflows before its weights do.
+
+    Parameters
+    ----------
+    parameters : ndarray
+    state : OptimizerState
+
+    Attributes
+    ----------
+    step : int or None
+        Steps done when the copy was taken; None: there is no copy.
+    """
+
+    def __init__(self, parameters: np.ndarray, state: OptimizerState):
+        self._arrays = [parameters, *state.slots, state.hyper]
+        self._copies: list[np.ndarray] = []
+        self._cost = self._taken = 0.0
+        self._wanted = sum(array.nbytes for array in self._arrays) <= COPIED_BYTES
+        self.step: int | None = None
+
+    def renew(self, step: int) -> None:
+        """Copy, if it is time to."""
+        now = time.perf_counter()
+        if not self._wanted or now - self._taken < 50.0 * self._cost or not self.holds():
+            return
+        if self._copies:
+            for copy, array in zip(self._copies, self._arrays, strict=True):
+                np.copyto(copy, array)
+        else:
+            self._copies = [array.copy() for array in self._arrays]
+        self.step = step
+        self._taken = time.perf_counter()
+        self._cost = self._taken - now
+
+    def holds(self) -> bool:
+        """Whether every weight is finite."""
+        parameters = self._arrays[0]
+        with np.errstate(all="ignore"):
+            return bool(np.isfinite(parameters.sum()) or np.isfinite(parameters).all())
+
+    def restore(self) -> bool:
+        """Put the copy back; False if there is none."""
+        for copy, array in zip(self._copies, self._arrays, strict=False):
+            np.copyto(array, copy)
+        return bool(self._copies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -59,6 +60,15 @@ class StepPlan:
 
 _cache: OrderedDict[Any, StepPlan] = OrderedDict()
 _cache_lock = threading.Lock()
+
+
+def _renew_lock_after_fork() -> None:
+    global _cache_lock
+    _cache_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock_after_fork)
 
 
 def _cached(key: Any, build: Any) -> StepPlan:
@@ -156,6 +166,14 @@ def _update_key(model: Any, compiled: Compiled) -> tuple:
     return (optimizer.op, freeze(optimizer.hyper()), freeze(optimizer.flags()), shared, variables)
 
 
+def _target_spec(loss: Any, output: Spec) -> Spec:
+    """Return a row of the targets that fits an output: a class index, or so many numbers."""
+    if loss.sparse_target:
+        return Spec((1,), kind="int")
+    columns = loss.columns_per_target
+    return output if columns == 1 else Spec((output.size // columns,))
+
+
 class _StepBuilder:
     """Extends a traced graph by losses, metrics and gradients."""
 
@@ -172,8 +190,7 @@ class _StepBuilder:
     def build(self, metrics, weighted, sources, training, in_place, staged) -> StepPlan:
         graph, compiled = self.graph, self.compiled
         targets = [
-            graph.input(Spec((1,), kind="int") if loss.sparse_target else output.spec, f"target {k}")
-            if loss is not None else None
+            graph.input(_target_spec(loss, output.spec), f"target {k}") if loss is not None else None
             for k, (loss, output) in enumerate(zip(compiled.losses, self.outputs, strict=True))
         ]  # fmt: skip
         weights = [graph.input(Spec((1,)), f"weight {k}") if has else None for k, has in enumerate(weighted)]

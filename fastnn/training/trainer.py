@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.backends.cpu.executor import Session, stage
+from fastnn import backends
 from fastnn.callbacks.base import CallbackList
+from fastnn.callbacks.history import History
 from fastnn.errors import NonFiniteLossError
 from fastnn.training.evaluation import Evaluator
-from fastnn.training.history import History
+from fastnn.training.state import LastFinite
 from fastnn.training.step import StepPlan, step_plan
 from fastnn.training.table import Table
 
@@ -62,13 +63,14 @@ class Training:
             training=True, in_place=in_place, staged=staged,
         )  # fmt: skip
         program = self.plan.program
+        executor = backends.executor()
         state = model.optimizer_state(self.plan)
         self.predictions = [np.empty((table.rows, spec.size), model.dtype) for spec in program.outputs]
         arrays: Sequence[np.ndarray] = table.arrays()
         if program.units_major and program.in_place:
-            arrays = stage(program, arrays, self.batch_size)
+            arrays = executor.stage(program, arrays, self.batch_size)
         self.state = state
-        self.session = Session(
+        self.session = executor.Session(
             program,
             parameters=model.storage.array,
             inputs=arrays,
@@ -88,6 +90,9 @@ class Training:
         )
         self.steps_per_epoch = -(-self.rows // self.batch_size)
         self._evaluator = Evaluator(self.compiled, self.metrics, self.plan, table, self.rows)
+        self._last_finite = LastFinite(model.storage.array, state)
+        self._epochs_before = 0  # epochs of earlier fits: messages count as this fit does
+        self._schedule = callable(self.compiled.optimizer.learning_rate)
 
     # ------------------------------------------------------------------ the loop
     def run(
@@ -102,31 +107,46 @@ class Training:
         """Train from `first_epoch` until `epochs`; `validate()` returns the validation's logs."""
         model, session = self.model, self.session
         every_epoch = callbacks.wants_epochs or validate is not None or bool(self.plan.stored)
-        every_epoch = every_epoch or callable(self.compiled.optimizer.learning_rate)
-        epoch = first_epoch
+        epoch, before = first_epoch, session.epoch
+        self._epochs_before = before - first_epoch
         with session:
             while epoch < epochs and not model.stop_training:
                 if every_epoch:
-                    self._set_learning_rate()
                     callbacks.call("on_epoch_begin", epoch, {})
-                    self._set_learning_rate()
                     log = self._steps(1, callbacks if callbacks.wants_batches else None)
                     if not len(log):
                         break
                     logs = self._evaluator.logs(log[0], self.predictions)
                     if validate is not None and _due(validation_freq, epoch):
                         logs.update({f"val_{key}": value for key, value in validate().items()})
-                    history.on_epoch_end(epoch, logs)
-                    callbacks.call("on_epoch_end", epoch, logs)
+                    try:
+                        callbacks.call("on_epoch_end", epoch, logs)
+                    finally:
+                        history.on_epoch_end(epoch, logs)  # with what callbacks have added to the logs
                     epoch += 1
                 else:
-                    self._set_learning_rate()
-                    log = self._steps(epochs - epoch, None, partial=True)
+                    try:
+                        log = self._steps(epochs - epoch, None, partial=True)
+                    except BaseException:  # Ctrl-C, or a loss that is not finite, after epochs that ended
+                        unread = session.epoch - before - (epoch - first_epoch)
+                        log = session.finished()
+                        history.extend(epoch, self._evaluator.columns(log[len(log) - unread :]))
+                        raise
                     history.extend(epoch, self._evaluator.columns(log))
                     epoch += len(log)
+        if not self._last_finite.holds():
+            step = session.position // self.batch_size  # 0 where the last update ended an epoch
+            raise self._not_finite("weights", session.epoch + (step > 0), step or self.steps_per_epoch)
 
     def _set_learning_rate(self) -> None:
+        """Write the optimizer's learning rate where the kernels read it: a callback may have changed it."""
         self.state.hyper[0] = self.compiled.optimizer.learning_rate_at(self.session.step)
+
+    def _run(self, steps: int, epochs: int) -> np.ndarray:
+        """Make a compiled call; a schedule gives each step a rate of its own."""
+        self._set_learning_rate()
+        self._last_finite.renew(self.session.step)
+        return self._checked(self.session.run(1 if self._schedule else steps, epochs))
 
     def _steps(self, epochs: int, callbacks: CallbackList | None, partial: bool = False) -> np.ndarray:
         """Run until `epochs` epochs have ended (if `partial`, any), in calls of a bounded time."""
@@ -142,7 +162,7 @@ class Training:
                     whole = max(1, min(epochs, steps // self.steps_per_epoch + 1))
                     started = time.perf_counter()
                     before = session.step
-                    log = self._checked(session.run(steps, whole))
+                    log = self._run(steps, whole)
                     done = session.step - before
                     if done:
                         session.seconds_per_step = max((time.perf_counter() - started) / done, 1e-8)
@@ -161,7 +181,7 @@ class Training:
         batch = session.position // self.batch_size
         callbacks.call("on_batch_begin", batch, {})
         callbacks.call("on_train_batch_begin", batch, {})
-        log = self._checked(session.run(1, 1))
+        log = self._run(1, 1)
         rows = self.rows if len(log) else session.position
         sums = log[0] if len(log) else session.sums
         logs = self._evaluator.logs(sums, None, rows)
@@ -172,16 +192,24 @@ class Training:
     def _checked(self, outcome: tuple[np.ndarray, int]) -> np.ndarray:
         log, status = outcome
         if status:
-            session = self.session
-            what = "loss" if status == 1 else "gradient"
-            rate = float(self.state.hyper[0])
-            raise NonFiniteLossError(
-                f"The {what} became NaN or infinite in epoch {session.epoch + 1}, step "
-                f"{session.position // self.batch_size + 1} of {self.steps_per_epoch}, with learning rate {rate:g}. "
-                "The weights from before that step are kept. A smaller learning rate, normalised inputs or "
-                "clipnorm usually help."
-            )
+            step = self.session.position // self.batch_size + 1
+            raise self._not_finite("loss" if status == 1 else "gradient", self.session.epoch + 1, step)
         return log
+
+    def _not_finite(self, what: str, epoch: int, step: int) -> NonFiniteLossError:
+        """Make sure that the weights are finite, and return the error that says which they are."""
+        kept = "The weights from before that step are kept."
+        if not self._last_finite.holds():
+            if self._last_finite.restore():
+                self.session.step = self.state.step = self._last_finite.step
+                kept = f"The weights as they were after {self.session.step} steps in all are kept."
+            else:
+                kept = "The weights are no longer finite, and were too large to keep a copy."
+        return NonFiniteLossError(
+            f"The {what} became NaN or infinite in epoch {epoch - self._epochs_before}, step {step} of "
+            f"{self.steps_per_epoch}, with learning rate {float(self.state.hyper[0]):g}. {kept} "
+            "A smaller learning rate, normalised inputs or clipnorm usually help."
+        )
 
 
 def _due(validation_freq: Any, epoch: int) -> bool:

@@ -23,11 +23,19 @@ import llvmlite.binding as llvm
 import numpy as np
 
 
+#: Files outside this folder that kernels depend on: constants that are compiled in, and fastnn's version.
+OUTER_SOURCES = (
+    "__init__.py", "random.py", "ops/activations.py", "ops/dropout.py", "ops/loss_reference.py",
+    "ops/normalization.py", "ops/updates.py",
+)  # fmt: skip
+
+
 @functools.cache
 def sources_hash() -> str:
-    """Hash every kernel source, the compiler's version: the key of the cache."""
+    """Hash every kernel source, fastnn's version and the compiler's: the key of the cache."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    package = Path(__file__).parents[2]
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), *(package / name for name in OUTER_SOURCES)):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     digest.update(

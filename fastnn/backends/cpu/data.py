@@ -45,10 +45,10 @@ def _feistel(index, a, b, inverse, k0, k1, k2, k3):
         step = _U32(1) if left < _U32(a + a) else _U32(0xFFFFFFFF)
         right = _U32(right + step)
         left = _U32(left - step * a)
-    left = _turn(left, right, k0, a)
-    right = _turn(right, left, k1, b)
-    left = _turn(left, right, k2, a)
-    right = _turn(right, left, k3, b)
+    right = _turn(right, left, k0, b)
+    left = _turn(left, right, k1, a)
+    right = _turn(right, left, k2, b)
+    left = _turn(left, right, k3, a)
     return _U32(right * a + left)
 
 

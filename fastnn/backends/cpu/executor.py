@@ -32,6 +32,16 @@ _active = 0
 _active_lock = threading.Lock()
 
 
+def _forget_after_fork() -> None:
+    # The other threads of the parent, with their trainings and perhaps this lock, do not exist in the child.
+    global _active, _active_lock
+    _active, _active_lock = 0, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
+
+
 class Template:
     """A program's table before memory is known: words, and what to add to each."""
 
@@ -204,6 +214,7 @@ class Session:
         self.state[control.AT_EPOCH] = epoch
         self.state[control.AT_POSITION] = position
         self.stop = self._stop
+        self._log = np.zeros((0, self._sums))
         self.seconds_per_step = 0.0
 
     # ------------------------------------------------------------------ set-up
@@ -302,8 +313,12 @@ class Session:
     # ------------------------------------------------------------------ running
     @property
     def step(self) -> int:
-        """Training steps done."""
+        """Training steps done; set it when weights and state of an earlier step are put back."""
         return int(self.state[control.AT_STEP])
+
+    @step.setter
+    def step(self, value: int) -> None:
+        self.state[control.AT_STEP] = value
 
     @property
     def epoch(self) -> int:
@@ -332,21 +347,47 @@ class Session:
         """
         log = np.zeros((max(epochs, 1), self._sums))
         q, state = self._q, self.state
+        self._log = log
         q[control.STEPS], q[control.LOG_ROWS], q[control.LOG_AT] = steps, epochs, log.ctypes.data
         state[control.LOGGED] = state[control.STATUS] = state[control.HALT] = 0
         self._flag[0] = 0
         self._barrier[:] = 0
         self._r[:, registers.BARRIER] = 0
         helpers = [
-            threading.Thread(target=self._run, args=(q.ctypes.data, self._r[thread].ctypes.data), daemon=True)
-            for thread in range(1, self.threads)
+            threading.Thread(target=self._member, args=(thread,), daemon=True) for thread in range(1, self.threads)
         ]
+        try:
+            for helper in helpers:
+                helper.start()
+            self._member(0)
+        finally:
+            if helpers:
+                self._dismiss(helpers)
+        return self.finished(), int(state[control.STATUS])
+
+    def finished(self) -> np.ndarray:
+        """Return the sums of the epochs that ended in the last run, also of one that was interrupted."""
+        return self._log[: self.state[control.LOGGED]]
+
+    def _member(self, thread: int) -> None:
+        """Be one thread of the team (a method: a helper keeps the session's memory alive)."""
+        self._run(self._q.ctypes.data, self._r[thread].ctypes.data)
+
+    def _dismiss(self, helpers: list[threading.Thread]) -> None:
+        """Wait for the helpers, whatever interrupts; send them home if thread 0 never came."""
+        gate = self._q[control.BARRIER_AT] + control.GATE_AT
+        gate = ctypes.c_int64.from_address(int(gate))
+        if gate.value == control.SHUT:
+            gate.value = control.ABANDONED
+        interrupt = None
         for helper in helpers:
-            helper.start()
-        self._run(q.ctypes.data, self._r[0].ctypes.data)
-        for helper in helpers:
-            helper.join()
-        return log[: state[control.LOGGED]], int(state[control.STATUS])
+            while helper.is_alive():
+                try:
+                    helper.join()
+                except BaseException as error:
+                    interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
     def __enter__(self) -> Session:
         global _active
@@ -362,7 +403,7 @@ class Session:
         if self._blas is not None:
             self._blas.__exit__(None, None, None)
         with _active_lock:
-            _active -= 1
+            _active = max(0, _active - 1)
 
 
 def stage(program: Program, arrays: Sequence[np.ndarray], batch: int) -> list[np.ndarray]:

@@ -65,6 +65,29 @@ SERIAL, SLICED, CHECKED = 0, 1, 2
 SHARING = WIDTH - 1
 
 _SPINS = 2000
+#: The gate of a team: words of the barrier's memory, and what stands there.
+GATE_AT = 128
+SHUT, OPEN, ABANDONED = 0, 1, 2
+
+
+@inline_math
+def _enter(q, r):
+    """Open the gate (thread 0) or wait for it; False if thread 0 will never come.
+
+    Python may be interrupted between starting the helpers and entering this code itself.
+    """
+    if r[THREADS] == 1:
+        return True
+    gate = q[BARRIER_AT] + GATE_AT
+    if r[THREAD] == 0:
+        atomic_add(gate, OPEN)
+        return True
+    spins = 0
+    while atomic_load(gate) == SHUT:
+        spins += 1
+        if spins > _SPINS:
+            call_int(q[YIELD_AT])
+    return atomic_load(gate) == OPEN
 
 
 @inline_math
@@ -199,6 +222,8 @@ def _end_step(q, r, state):
 def _interpret(q, r):
     """Run steps until the call's share is done, the log is full, a stop is asked for or a loss is not finite."""
     state = pointer(q[STATE_AT])
+    if not _enter(q, r):
+        return
     for _ in range(q[STEPS]):
         _begin_step(q, r, state)
         _run_blocks(q, r)

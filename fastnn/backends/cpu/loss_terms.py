@@ -171,7 +171,8 @@ def _binary(dtype, logits: bool):
             r = one / (one + e)
             low = e * r
             sigmoid = low if p < zero else r
-            return at_least(p, zero) - p * t + vm.log1p(e), sigmoid - t
+            # The compiler finds the exponential within softplus to be `e`: it is taken once.
+            return vm.softplus(p) - p * t, sigmoid - t
 
         return term
 

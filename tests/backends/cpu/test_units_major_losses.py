@@ -1,5 +1,7 @@
 """Loss kernels on ``(units, rows)`` blocks, which the array API does not reach, and how they are compiled."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -102,4 +104,4 @@ def test_hot_loss_kernels_are_vectorised(monkeypatch, op, columns, attrs):
     assembly = _fresh_kernel(op, columns, **attrs).assembly().lower()
     packed = ("mulps", "fmadd132ps", "fmadd213ps", "fmadd231ps", "fmul\tv", "fmla\tv", "fmul.4s", "fmla.4s")
     assert any(name in assembly for name in packed), assembly[:2000]
-    assert not any(f"{name}f" in assembly for name in ("@exp", "@log", "log1p@", "exp@")), op
+    assert not re.search(r"\b(exp|expm1|log|log1p|tanh)f?\b", assembly), op
