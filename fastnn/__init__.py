@@ -11,8 +11,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "activations", "callbacks", "constraints", "data", "errors", "initializers", "layers", "losses", "metrics",
-    "models", "ops", "optimizers", "random", "regularizers", "viz",
+    "activations", "callbacks", "constraints", "data", "errors", "initializers", "layers", "losses",
+    "metrics", "models", "ops", "optimizers", "random", "regularizers", "viz",
 )  # fmt: skip
 _NAMES = {
     "FastnnError": "fastnn.errors",
@@ -23,7 +23,7 @@ _NAMES = {
     "set_random_seed": "fastnn.random",
 }
 
-__all__ = ["__version__", *_MODULES, *_NAMES]  # noqa: PLE0604
+__all__ = ["__version__", *_MODULES, *_NAMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -87,24 +87,31 @@ def gradient_check(
     """
     unknown = set(gradients) - set(parameters)
     if unknown:
-        raise ArgumentError(f"Gradients of unknown parameters: expected {sorted(parameters)}. Received: {sorted(unknown)}.")
+        raise ArgumentError(
+            f"Gradients of unknown parameters: expected {sorted(parameters)}. Received: {sorted(unknown)}."
+        )
     values = {name: np.array(value, np.float64) for name, value in parameters.items()}
     rng = np.random.default_rng(seed)
     errors: dict[str, float] = {}
     for name, gradient in gradients.items():
         g = np.asarray(gradient, np.float64)
         if g.shape != values[name].shape:
-            raise ShapeError(f"The gradient of {name!r} must have shape {values[name].shape}. Received: {g.shape}.")
+            raise ShapeError(
+                f"The gradient of {name!r} must have shape {values[name].shape}. Received: {g.shape}."
+            )
         errors[name] = max(_error(loss, values, name, g, step, rng) for _ in range(directions))
     worst = max(errors, key=lambda name: (np.isnan(errors[name]), errors[name]))
     passed = all(error <= tolerance for error in errors.values())
     lines = [
-        f"{name}: relative error {error:.1e}{'' if error <= tolerance else '  <- off'}" for name, error in errors.items()
+        f"{name}: relative error {error:.1e}{'' if error <= tolerance else '  <- off'}"
+        for name, error in errors.items()
     ]
     return GradientCheck(passed, errors, worst, "\n".join(lines))
 
 
-def _error(loss: Any, values: dict[str, np.ndarray], name: str, gradient: np.ndarray, step: float, rng: Any) -> float:
+def _error(
+    loss: Any, values: dict[str, np.ndarray], name: str, gradient: np.ndarray, step: float, rng: Any
+) -> float:
     direction = rng.standard_normal(gradient.shape)
     direction /= np.sqrt((direction**2).sum()) or 1.0
     size = step * max(1.0, float(np.abs(values[name]).max(initial=0.0)))

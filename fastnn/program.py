@@ -29,7 +29,7 @@ class Ref(NamedTuple):
     region: str
     offset: int
     spec: Spec
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]
     stride: int = 0
 
 

@@ -144,7 +144,11 @@ def test_imports_point_downwards(file):
         if not other:
             assert room in READS_THE_VERSION, f"{file}:{line} imports the whole package"
         else:
-            allowed = other == room or FLOOR[other] < FLOOR[room] or (other not in FLOOR and room in READS_THE_VERSION)
+            allowed = (
+                other == room
+                or FLOOR[other] < FLOOR[room]
+                or (other not in FLOOR and room in READS_THE_VERSION)
+            )
             assert allowed, f"{file}:{line}: {room} stands below {other}, or beside it"
 
 
@@ -153,7 +157,9 @@ def test_modules_of_fastnn_are_imported_at_the_top(file):
     for module, top, line in IMPORTS[file]:
         assert top or module.split(".")[0] != "fastnn", f"{file}:{line} imports {module} inside a function"
     names = {name for name, *_ in NAMES[file]}
-    assert ("import_module" in names) == (file in DYNAMIC), DYNAMIC.get(file, "hides an import from this test")
+    assert ("import_module" in names) == (file in DYNAMIC), DYNAMIC.get(
+        file, "hides an import from this test"
+    )
     assert "__import__" not in names
 
 
@@ -164,7 +170,9 @@ def test_outside_packages_are_where_they_belong(file):
         if package == "fastnn" or package in sys.stdlib_module_names:
             continue
         assert package in OPTIONAL | REQUIRED, where
-        assert not (package in OPTIONAL and top and package != "cupy"), f"{where} at the top, but it may be missing"
+        assert not (package in OPTIONAL and top and package != "cupy"), (
+            f"{where} at the top, but it may be missing"
+        )
         assert package not in ("numba", "llvmlite") or file.startswith("backends/cpu/"), where
         assert package != "cupy" or file.startswith("backends/gpu/"), where
 
@@ -202,13 +210,15 @@ def test_numba_is_spelled_out_in_one_file(file):
 def test_numbas_options_are_the_houses():
     from fastnn.backends.cpu import jit
 
-    assert jit.FASTMATH == {"reassoc", "contract", "arcp", "nsz", "afn"}
+    assert {"reassoc", "contract", "arcp", "nsz", "afn"} == jit.FASTMATH
     calls = [node for node in ast.walk(TREES["backends/cpu/jit.py"]) if isinstance(node, ast.Call)]
     compiled = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "njit"]
     assert compiled
     for call in compiled:
         options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-        assert options["error_model"] == "'numpy'" and options["fastmath"] in ("FASTMATH", "False"), ast.unparse(call)
+        assert options["error_model"] == "'numpy'" and options["fastmath"] in ("FASTMATH", "False"), (
+            ast.unparse(call)
+        )
     for options in (jit._KERNEL_OPTIONS, jit._EXACT_OPTIONS):
         assert options["error_model"] == "numpy" and options.get("fastmath", jit.FASTMATH) is jit.FASTMATH
 
@@ -229,11 +239,15 @@ def test_the_caches_key_covers_every_source_of_a_kernel():
             if not isinstance(node, ast.ImportFrom) or not node.module.startswith("fastnn"):
                 continue
             packages = ("fastnn", "fastnn.ops", "fastnn.backends.cpu")
-            modules = [f"{node.module}.{a.name}" for a in node.names] if node.module in packages else [node.module]
+            modules = (
+                [f"{node.module}.{a.name}" for a in node.names] if node.module in packages else [node.module]
+            )
             for module in modules:
                 path = module.removeprefix("fastnn.").replace(".", "/") + ".py"
                 covered = module.startswith("fastnn.backends.cpu") or path in OUTER_SOURCES
-                assert covered or module in NOT_COMPILED_IN, f"{file}: an edit of {module} would not recompile"
+                assert covered or module in NOT_COMPILED_IN, (
+                    f"{file}: an edit of {module} would not recompile"
+                )
 
 
 # --------------------------------------------------------------------------- randomness
@@ -251,7 +265,9 @@ def test_no_global_generator(file):
 # --------------------------------------------------------------------------- sizes
 def test_files_are_short_or_have_a_reason():
     found = {f for f in TREES if len((PACKAGE / f).read_text(encoding="utf-8").splitlines()) > LONGEST_FILE}
-    assert found == set(LONG_FILES), "a file near 400 lines asks for a reason in LONG_FILES; drop those that shrank"
+    assert found == set(LONG_FILES), (
+        "a file near 400 lines asks for a reason in LONG_FILES; drop those that shrank"
+    )
 
 
 def test_functions_are_short_or_have_a_reason():
@@ -280,7 +296,11 @@ def loaded_after(code: str, packages: list[str]) -> list[str]:
     """Run code in a fresh interpreter and tell which of the packages it imported."""
     tail = f"import sys; print(*[name for name in {packages!r} if name in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{tail}"], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+        [sys.executable, "-c", f"{code}\n{tail}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PACKAGE.parent,
     )
     return done.stdout.split()
 

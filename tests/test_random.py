@@ -20,7 +20,33 @@ from fastnn.random import normal, permutation, philox, shuffle_keys, shuffle_sid
 
 #: Seeds with every bit pattern that a 63-bit seed may have.
 SEEDS = [0, 1, 2**31, 2**32 - 1, 2**32, 2**62 + 3, 2**63 - 1, 0x7FFFFFFF80000000]
-SIZES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 24, 25, 26, 99, 100, 101, 997, 1024, 1025, 65536, 65537, 99991]
+SIZES = [
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    15,
+    16,
+    17,
+    24,
+    25,
+    26,
+    99,
+    100,
+    101,
+    997,
+    1024,
+    1025,
+    65536,
+    65537,
+    99991,
+]
 #: Chances below which (or above one minus which) a statistic with its fixed seed would be no accident.
 UNLIKELY = 1e-4
 
@@ -98,7 +124,7 @@ def test_normal_numbers_are_normal(seed):
     numbers = normal(seed, 2, 5, 2**17)
     assert abs(numbers.mean()) < 4.0 / math.sqrt(numbers.size)
     assert abs(numbers.var() - 1.0) < 4.0 * math.sqrt(2.0 / numbers.size)
-    assert UNLIKELY < stats.kstest(numbers, "norm").pvalue
+    assert stats.kstest(numbers, "norm").pvalue > UNLIKELY
     for gap in (1, 2, 3, 4):  # the two of a pair, and the two pairs of a counter
         assert abs(np.corrcoef(numbers[:-gap], numbers[gap:])[0, 1]) < 4.0 / math.sqrt(numbers.size)
 
@@ -145,7 +171,9 @@ def test_every_row_is_equally_likely_anywhere(rows):
 @pytest.mark.parametrize("rows", [997, 1000, 1024])
 def test_successive_rows_are_independent(rows):
     orders = orders_of_epochs(rows, 5000)
-    pairs = np.bincount((orders[:, :-1] * rows + orders[:, 1:]).ravel(), minlength=rows * rows).reshape(rows, rows)
+    pairs = np.bincount((orders[:, :-1] * rows + orders[:, 1:]).ravel(), minlength=rows * rows).reshape(
+        rows, rows
+    )
     assert not np.diag(pairs).any()
     check_uniform(pairs[~np.eye(rows, dtype=bool)])
     steps = np.bincount(((orders[:, 1:] - orders[:, :-1]) % rows).ravel(), minlength=rows)
@@ -159,7 +187,11 @@ def test_successive_rows_are_independent(rows):
 
 
 def test_seed_and_epoch_change_the_order():
-    found = {permutation(1000, seed, epoch).tobytes() for seed in SEEDS for epoch in (0, 1, 2**32, 2**32 + 1, 2**40)}
+    found = {
+        permutation(1000, seed, epoch).tobytes()
+        for seed in SEEDS
+        for epoch in (0, 1, 2**32, 2**32 + 1, 2**40)
+    }
     assert len(found) == 5 * len(SEEDS)
 
 
@@ -173,7 +205,12 @@ def order_of_block(total, seed, epoch, start, rows, shuffle=True):
     """Run the kernel ``order`` on a block that starts anywhere."""
     found = np.full(rows, -1, np.int64)
     r = np.zeros(registers.COUNT, np.int64)
-    r[[registers.ROWS, registers.ROW_POSITION, registers.TOTAL, registers.SHUFFLE]] = rows, start, total, shuffle
+    r[[registers.ROWS, registers.ROW_POSITION, registers.TOTAL, registers.SHUFFLE]] = (
+        rows,
+        start,
+        total,
+        shuffle,
+    )
     r[[registers.SIDE_A, registers.SIDE_B]] = shuffle_sides(total)
     r[registers.KEYS : registers.KEYS + 4] = shuffle_keys(seed, epoch)
     call = Call("order", (), (ArrayRef(found.ctypes.data, Spec((1,), kind="int")),), {})

@@ -108,7 +108,9 @@ def plan(
     )
 
 
-def _store(node: Node, ins: tuple[Ref, ...], itemsize: int, order: Ref | None) -> tuple[tuple[Ref, ...], tuple[Ref, ...]]:
+def _store(
+    node: Node, ins: tuple[Ref, ...], itemsize: int, order: Ref | None
+) -> tuple[tuple[Ref, ...], tuple[Ref, ...]]:
     """Place a write to the caller's array: in order, or (given the order) where the rows came from."""
     spec, index = ins[0].spec, node.attrs["output"]
     if order is None:

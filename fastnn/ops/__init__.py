@@ -21,15 +21,15 @@ from __future__ import annotations
 from typing import Any
 
 # Importing a file adds its records to the table.
-from fastnn.ops import activations as _activations
-from fastnn.ops import bookkeeping as _bookkeeping
-from fastnn.ops import dropout as _dropout
-from fastnn.ops import elementwise as _elementwise
-from fastnn.ops import embedding as _embedding
-from fastnn.ops import linear as _linear
-from fastnn.ops import losses as _losses
-from fastnn.ops import normalization as _normalization
-from fastnn.ops import reduce as _reduce
+from fastnn.ops import activations as _activations  # noqa: F401
+from fastnn.ops import bookkeeping as _bookkeeping  # noqa: F401
+from fastnn.ops import dropout as _dropout  # noqa: F401
+from fastnn.ops import elementwise as _elementwise  # noqa: F401
+from fastnn.ops import embedding as _embedding  # noqa: F401
+from fastnn.ops import linear as _linear  # noqa: F401
+from fastnn.ops import losses as _losses  # noqa: F401
+from fastnn.ops import normalization as _normalization  # noqa: F401
+from fastnn.ops import reduce as _reduce  # noqa: F401
 from fastnn.ops import registry
 from fastnn.ops import updates as _updates
 from fastnn.ops.custom import register_elementwise, unregister_elementwise

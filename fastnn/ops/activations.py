@@ -69,15 +69,26 @@ def elementwise(
         return found
 
     def gradient_samples(rng):
-        return [
-            Sample(s.name, (rng.standard_normal(s.arrays[0].shape), f(s.arrays[0], **{**(attrs or {}), **s.attrs})
-                            if saves == "output" else s.arrays[0]), s.attrs)
-            for s in samples(rng) if s.differentiable
-        ]  # fmt: skip
+        found = []
+        for s in samples(rng):
+            if s.differentiable:
+                (x,) = s.arrays
+                saved = f(x, **{**(attrs or {}), **s.attrs}) if saves == "output" else x
+                found.append(Sample(s.name, (rng.standard_normal(x.shape), saved), s.attrs))
+        return found
 
     ELEMENTWISE[name] = saves
     op = register(
-        Op(name, ("x",), same_shape, f, gradient, dict(attrs or {}), samples, summary=summary or f"y = {name}(x)")
+        Op(
+            name,
+            ("x",),
+            same_shape,
+            f,
+            gradient,
+            dict(attrs or {}),
+            samples,
+            summary=summary or f"y = {name}(x)",
+        )
     )
     register(
         Op(
@@ -199,7 +210,9 @@ elementwise(
     {"alpha": 1.0},
     variants=({"alpha": 0.7},),
 )
-elementwise("gelu", _gelu, _gelu_derivative, "input", {"approximate": False}, variants=({"approximate": True},))
+elementwise(
+    "gelu", _gelu, _gelu_derivative, "input", {"approximate": False}, variants=({"approximate": True},)
+)
 elementwise(
     "silu",
     _quiet(lambda x: x * _sigmoid(x)),
@@ -245,7 +258,8 @@ elementwise("exponential", _quiet(np.exp), lambda y: y, "output", summary="y = e
 def _prelu_shape(specs, attrs):
     if specs[0].shape != specs[1].shape:
         raise ShapeError(
-            f"prelu needs one slope a unit: expected alpha of shape {specs[0].shape}. Received: {specs[1].shape}."
+            f"prelu needs one slope a unit: expected alpha of shape {specs[0].shape}. "
+            f"Received: {specs[1].shape}."
         )
     return [specs[0]]
 
@@ -268,7 +282,11 @@ register(
         ],
         samples=lambda rng: [
             *[Sample(name, (x, alpha)) for name, _, x, alpha in _prelu_blocks(rng)],
-            Sample("extremes", (np.array([[np.nan, np.inf, -np.inf, 0.0]]), np.full(4, 0.5)), differentiable=False),
+            Sample(
+                "extremes",
+                (np.array([[np.nan, np.inf, -np.inf, 0.0]]), np.full(4, 0.5)),
+                differentiable=False,
+            ),
         ],
         summary="y = x if x > 0 else alpha * x",
     )
@@ -316,7 +334,11 @@ def _last_axis(name, f, derivative, summary, gradient_summary):
             Sample("one", (rng.standard_normal((1, 1)),)),
             Sample("empty", (np.zeros((0, 3)),)),
             Sample("large", (4.0 * rng.standard_normal((301, 67)),)),
-            Sample("saturated", (np.array([[1000.0, 0.0, -1000.0], [-1e30, -1e30, -1e30]]),), differentiable=False),
+            Sample(
+                "saturated",
+                (np.array([[1000.0, 0.0, -1000.0], [-1e30, -1e30, -1e30]]),),
+                differentiable=False,
+            ),
             Sample("nan", (np.array([[np.nan, 0.0, 1.0], [1.0, 2.0, 3.0]]),), differentiable=False),
         ]
 

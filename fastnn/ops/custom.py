@@ -57,12 +57,16 @@ def register_elementwise(
     >>> ops.unregister_elementwise("cube")
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name or ""):
-        raise ArgumentError(f"An op's name is lower-case letters, digits and underscores. Received: {name!r}.")
+        raise ArgumentError(
+            f"An op's name is lower-case letters, digits and underscores. Received: {name!r}."
+        )
     if saves not in ("input", "output"):
         raise ArgumentError(f"`saves` must be 'input' or 'output'. Received: {saves!r}.")
     if name in registry.names() or f"{name}_grad" in registry.names():
         raise ArgumentError(f"An op named {name!r} is registered already.")
-    op = elementwise(name, np.vectorize(function, otypes=[float]), np.vectorize(derivative, otypes=[float]), saves)
+    op = elementwise(
+        name, np.vectorize(function, otypes=[float]), np.vectorize(derivative, otypes=[float]), saves
+    )
     importlib.import_module(_CPU).add(name, function, derivative)
     return op
 

@@ -97,9 +97,7 @@ def check_arrays(op: Op, arrays: Sequence[Any]) -> list[np.ndarray]:
     """Turn an op's inputs into contiguous arrays of one float dtype (integers for index inputs)."""
     least = len(op.inputs) - op.optional
     if len(arrays) < least or (len(arrays) > len(op.inputs) and not op.variadic):
-        raise ArgumentError(
-            f"Op {op.name!r} takes {', '.join(op.inputs)}. Received: {len(arrays)} arrays."
-        )
+        raise ArgumentError(f"Op {op.name!r} takes {', '.join(op.inputs)}. Received: {len(arrays)} arrays.")
     named = list(zip(input_names(op, len(arrays)), map(np.asarray, arrays), strict=True))
     floats = [array.dtype for name, array in named if name not in INTEGER_NAMES]
     for name, array in named:
@@ -115,7 +113,9 @@ def _check_dtype(op: Op, name: str, array: np.ndarray) -> None:
         expected = "integers" if integers else "float32 or float64 numbers"
         raise DtypeError(f"Op {op.name!r} needs {expected} for {name!r}. Received: dtype {array.dtype}.")
     if integers and array.size and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
-        raise DataError(f"Op {op.name!r} takes 32-bit integers for {name!r}. Received: {array.min()} to {array.max()}.")
+        raise DataError(
+            f"Op {op.name!r} takes 32-bit integers for {name!r}. Received: {array.min()} to {array.max()}."
+        )
 
 
 def _rows(op: Op, arrays: Sequence[np.ndarray]) -> int:
@@ -125,7 +125,9 @@ def _rows(op: Op, arrays: Sequence[np.ndarray]) -> int:
         if name not in PARAMETER_NAMES and array.ndim
     }
     if len(counts) > 1:
-        raise ShapeError(f"The inputs of op {op.name!r} must have equally many rows. Received: {sorted(counts)}.")
+        raise ShapeError(
+            f"The inputs of op {op.name!r} must have equally many rows. Received: {sorted(counts)}."
+        )
     return counts.pop() if counts else 1
 
 

@@ -164,9 +164,10 @@ def _concatenate_gradient(emitter, inputs, outputs, d_outputs, attrs):
 
 
 def _concatenate_samples(rng) -> list[Sample]:
-    lists = {
+    lists: dict[str, list[tuple[int, ...]]] = {
         "single": [(4, 3)], "two": [(17, 5), (17, 2)], "three": [(9, 1), (9, 4), (9, 2)],
-        "one row": [(1, 2), (1, 3)], "no rows": [(0, 2), (0, 1)], "inner axes": [(3, 2, 4), (3, 2, 1)], "wide": [(65, 33), (65, 40)],
+        "one row": [(1, 2), (1, 3)], "no rows": [(0, 2), (0, 1)], "inner axes": [(3, 2, 4), (3, 2, 1)],
+        "wide": [(65, 33), (65, 40)],
         "many": [(2, 1)] * 30,
     }  # fmt: skip
     return [Sample(name, tuple(rng.standard_normal(s) for s in shapes)) for name, shapes in lists.items()]

@@ -101,7 +101,8 @@ register(
         lambda specs, attrs: [Spec((specs[0].shape[-1],), rows=False)],
         lambda dy: _flat(dy).sum(axis=0),
         samples=lambda rng: [
-            Sample(f"{rows}x{u}", (rng.standard_normal((rows, u)),)) for rows, u in ((0, 2), (1, 1), (7, 3), (65, 33))
+            Sample(f"{rows}x{u}", (rng.standard_normal((rows, u)),))
+            for rows, u in ((0, 2), (1, 1), (7, 3), (65, 33))
         ],
         summary="db = sum of dy over rows",
     )

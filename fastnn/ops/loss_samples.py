@@ -20,6 +20,10 @@ SIZES = (
 _BAD = (np.nan, 0.3, -0.2)
 
 
+def _label(attrs: dict[str, Any]) -> str:
+    return f" {attrs}" if attrs else ""
+
+
 def _labels(rng, rows: int, columns: int) -> np.ndarray:
     return (rng.random((rows, columns)) < 0.4).astype(float)
 
@@ -36,7 +40,7 @@ def _shares(rng, rows: int, columns: int) -> np.ndarray:
 def _sized(
     rng, targets, predictions, attrs: dict[str, Any], least: int = 1, few: bool = False
 ) -> list[Sample]:
-    label = f" {attrs}" if attrs else ""
+    label = _label(attrs)
     return [
         Sample(f"{name}{label}", (targets(rng, n, max(k, least)), predictions(rng, n, max(k, least))), attrs)
         for name, n, k in SIZES
@@ -62,11 +66,11 @@ def _special(name: str, target: Any, prediction: Any, **attrs: Any) -> Sample:
 
 def regression(rng, **attrs) -> list[Sample]:
     """Errors of both signs, large, zero, and NaN."""
-    found = _sized(rng, _normal, _normal, attrs)
-    found.append(Sample("flat", (rng.standard_normal(9), rng.standard_normal(9)), attrs))
-    found.append(_special("exact", [[1.0, 2.0, -3.0]], [[1.0, 2.5, -3.0]], **attrs))
-    found.append(_special("far", [[0.0], [0.0], [1e-4]], [[1e4], [-1e4], [0.0]], **attrs))
-    found.append(_special("nan", [[1.0, 0.0, 0.0], [1.0, 2.0, 3.0]], [_BAD, [0.0, 0.0, 0.0]], **attrs))
+    label, found = _label(attrs), _sized(rng, _normal, _normal, attrs)
+    found.append(Sample(f"flat{label}", (rng.standard_normal(9), rng.standard_normal(9)), attrs))
+    found.append(_special(f"exact{label}", [[1.0, 2.0, -3.0]], [[1.0, 2.5, -3.0]], **attrs))
+    found.append(_special(f"far{label}", [[0.0], [0.0], [1e-4]], [[1e4], [-1e4], [0.0]], **attrs))
+    found.append(_special(f"nan{label}", [[1.0, 0.0, 0.0], [1.0, 2.0, 3.0]], [_BAD, [0.0, 0.0, 0.0]], **attrs))
     return found
 
 
@@ -91,7 +95,7 @@ def signs(rng, **attrs) -> list[Sample]:
 def _binary(rng, variants: list[dict[str, Any]]) -> list[Sample]:
     found = []
     for attrs in variants:
-        label = f" {attrs}" if attrs else ""
+        label = _label(attrs)
         logits = attrs.get("from_logits", False)
         found += _sized(rng, _labels, _normal if logits else _probability, attrs, few=len(attrs) > logits)
         edges = [[-800.0, 800.0, 30.0, -30.0, 0.0]] * 2 if logits else [[0.0, 1.0, 1e-9, 1.0 - 1e-9, 0.5]] * 2
@@ -103,8 +107,18 @@ def _binary(rng, variants: list[dict[str, Any]]) -> list[Sample]:
     return found
 
 
-_LINKS = [{}, {"from_logits": True}, {"label_smoothing": 0.1}, {"from_logits": True, "label_smoothing": 0.1}]
-_GAMMAS = [{"gamma": 0.0}, {"gamma": 1.0}, {"gamma": 0.5, "alpha": 0.6}, {"gamma": 3.5, "from_logits": True}]
+_LINKS: list[dict[str, Any]] = [
+    {},
+    {"from_logits": True},
+    {"label_smoothing": 0.1},
+    {"from_logits": True, "label_smoothing": 0.1},
+]
+_GAMMAS: list[dict[str, Any]] = [
+    {"gamma": 0.0},
+    {"gamma": 1.0},
+    {"gamma": 0.5, "alpha": 0.6},
+    {"gamma": 3.5, "from_logits": True},
+]
 
 
 def binary(rng) -> list[Sample]:
@@ -121,7 +135,7 @@ def binary_focal(rng) -> list[Sample]:
 def _many(rng, variants: list[dict[str, Any]], targets=_one_hot) -> list[Sample]:
     found = []
     for attrs in variants:
-        label = f" {attrs}" if attrs else ""
+        label = _label(attrs)
         logits = attrs.get("from_logits", False)
         found += _sized(rng, targets, _normal if logits else _shares, attrs, 2, few=len(attrs) > logits)
         edges = [[1000.0, 0.0, -1000.0], [5.0, 5.0, 5.0]] if logits else [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]

@@ -40,7 +40,10 @@ def _extreme_samples(reduction):
         found = [s.arrays[0] for s in _samples(rng) if s.differentiable]
         found.append(np.array([[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0], [2.0, 2.0, 2.0]]))  # ties
         return [
-            Sample(str(x.shape), (rng.standard_normal(x.shape[:-1]), x, reduction(x, axis=-1))) for x in found
+            Sample(
+                f"{reduction.__name__} {x.shape}", (rng.standard_normal(x.shape[:-1]), x, reduction(x, axis=-1))
+            )
+            for x in found
         ]
 
     return samples

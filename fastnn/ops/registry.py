@@ -52,7 +52,9 @@ PARAMETER_NAMES = frozenset("w b alpha gamma beta table mean variance dtable".sp
 INTEGER_NAMES = frozenset(["index", "labels", "order"])
 
 ShapeRule = Callable[..., "Sequence[Spec]"]
-GradientRule = Callable[[Emitter, Sequence[Any], Sequence[Any], Sequence[Any], Mapping[str, Any]], Sequence[Any]]
+GradientRule = Callable[
+    [Emitter, Sequence[Any], Sequence[Any], Sequence[Any], Mapping[str, Any]], Sequence[Any]
+]
 
 
 @dataclass(frozen=True)

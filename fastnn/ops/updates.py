@@ -112,7 +112,7 @@ def rmsprop_inplace(
 
     `momentum_buffer` is needed with `momentum`, `average_gradient` with `centered`.
     """
-    slots = {"velocity": velocity}
+    slots: dict[str, Any] = {"velocity": velocity}
     if _needs("rmsprop", momentum, momentum_buffer=momentum_buffer):
         slots["momentum_buffer"] = momentum_buffer
     if _needs("rmsprop", centered, average_gradient=average_gradient):
@@ -169,7 +169,7 @@ def adam_inplace(
 
     `velocity_hat` is needed with `amsgrad`.
     """
-    slots = {"momentum": momentum, "velocity": velocity}
+    slots: dict[str, Any] = {"momentum": momentum, "velocity": velocity}
     if _needs("adam", amsgrad, velocity_hat=velocity_hat):
         slots["velocity_hat"] = velocity_hat
     numbers = (beta_1, beta_2, epsilon)

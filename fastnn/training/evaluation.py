@@ -38,7 +38,9 @@ class Evaluator:
         self, sums: np.ndarray, predictions: Sequence[np.ndarray] | None, rows: int | None = None
     ) -> dict[str, float]:
         """Return the logs of one epoch; without predictions only the values that are sums."""
-        found = {key: float(values[0]) for key, values in self._streams(sums[None, :], rows or self.rows).items()}
+        found = {
+            key: float(values[0]) for key, values in self._streams(sums[None, :], rows or self.rows).items()
+        }
         if predictions is None or not self.plan.stored:
             return found
         logs = {}
@@ -73,7 +75,8 @@ class Evaluator:
         for penalty in (*range(number, plan.losses), *plan.penalties):
             total += log[:, penalty] / rows
         for number, accumulator in plan.streamed.items():
-            k, metric, _ = self.metrics[number]
+            k = self.metrics[number][0]
+            metric: Any = self.metrics[number][1]  # a streamed metric is a mean with a last step
             divisor: Any = log[:, plan.weights[k]] if k in plan.weights and self.metrics[number][2] else rows
             with np.errstate(all="ignore"):
                 mean = log[:, accumulator] / divisor

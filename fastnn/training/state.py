@@ -31,8 +31,8 @@ class OptimizerState:
         self.names = tuple(name for name, _ in plan.slots)
         self.slots = [np.full_like(parameters, value) for _, value in plan.slots]
         self.hyper = np.array(plan.hyper, np.float64)
-        self.step = previous.step if previous is not None else 0
-        self.epoch = previous.epoch if previous is not None else 0
+        self.step: int = previous.step if previous is not None else 0
+        self.epoch: int = previous.epoch if previous is not None else 0
         if AVERAGE in self.names:
             self.slots[self.names.index(AVERAGE)][...] = parameters
 

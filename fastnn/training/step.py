@@ -1,4 +1,4 @@
-"""Building programs: the training step, evaluation and prediction of a model, as graphs handed to the planner."""
+"""Building programs: a model's training step, evaluation and prediction, as graphs for the planner."""
 
 from __future__ import annotations
 
@@ -96,7 +96,14 @@ def predict_plan(model: Any, sources: Sequence[str], in_place: bool) -> StepPlan
     """Return the program that writes the model's outputs for each row."""
     graph = Graph()
     _, outputs = model.trace(graph, training=False)
-    key = ("predict", model.dtype, tuple(sources), in_place, _graph_key(graph), tuple(v.number for v in outputs))
+    key = (
+        "predict",
+        model.dtype,
+        tuple(sources),
+        in_place,
+        _graph_key(graph),
+        tuple(v.number for v in outputs),
+    )
 
     def build() -> StepPlan:
         for index, value in enumerate(outputs):
@@ -160,7 +167,12 @@ def _update_key(model: Any, compiled: Compiled) -> tuple:
         optimizer.gradient_accumulation_steps,
     )  # fmt: skip
     variables = tuple(
-        (v.offset, v.shape, repr(v.regularizer) if v.regularizer else None, repr(v.constraint) if v.constraint else None)
+        (
+            v.offset,
+            v.shape,
+            repr(v.regularizer) if v.regularizer else None,
+            repr(v.constraint) if v.constraint else None,
+        )
         for v in model.trainable_variables
     )
     return (optimizer.op, freeze(optimizer.hyper()), freeze(optimizer.flags()), shared, variables)
@@ -242,7 +254,9 @@ class _StepBuilder:
         gradient, rows = self.graph.emit(f"{loss.op}_grad", inputs, scale=float(scale), mean=mean, **attrs)
         self._seed(prediction, gradient)
         accumulator = self._sum("loss", not mean)
-        self.graph.emit("accumulate", [rows] + ([weight] if weight is not None else []), accumulator=accumulator)
+        self.graph.emit(
+            "accumulate", [rows] + ([weight] if weight is not None else []), accumulator=accumulator
+        )
 
     def _penalties(self) -> None:
         for value, l1, l2 in self.trace.penalties:
@@ -277,7 +291,9 @@ class _StepBuilder:
         trainable = {id(v) for v in self.model.trainable_variables}
         values = [value for variable, value in self.trace.parameters() if id(variable) in trainable]
         if not values:
-            raise ArgumentError(f"Model {self.model.name!r} has no trainable variables, so there is nothing to fit.")
+            raise ArgumentError(
+                f"Model {self.model.name!r} has no trainable variables, so there is nothing to fit."
+            )
         return backward(self.graph, self.seeds, values)
 
     def _update(self) -> Any:

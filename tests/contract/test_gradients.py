@@ -64,7 +64,9 @@ def test_gradient_is_the_central_difference(name):
             scale = max(1.0, abs(numeric), float(np.abs(gradient).max(initial=0.0)))
             if abs(numeric - again) > 50 * TOLERANCE * scale:
                 continue  # a kink between the ends
-            assert abs((gradient * direction).sum() - numeric) <= TOLERANCE * scale * max(1.0, gradient.size**0.5), where
+            assert abs((gradient * direction).sum() - numeric) <= TOLERANCE * scale * max(
+                1.0, gradient.size**0.5
+            ), where
             tried += gradient.size > 0
         assert [array.tobytes() for array in arrays] == before, sample.name
     assert tried >= 2, "too few samples lie away from kinks"

@@ -32,7 +32,9 @@ NEVER_EMPTY = {
     "batch_norm_dx": "no rows have no mean",
 }
 #: Ops that know blocks of (units, rows).
-BOTH_LAYOUTS = sorted(name for name in OPS if name in UNITS_MAJOR_OPS or name.removesuffix("_grad") in ELEMENTWISE)
+BOTH_LAYOUTS = sorted(
+    name for name in OPS if name in UNITS_MAJOR_OPS or name.removesuffix("_grad") in ELEMENTWISE
+)
 
 
 # --------------------------------------------------------------------------- the records
@@ -97,7 +99,9 @@ def test_strided_and_read_only_inputs_give_the_same_bits(name, dtype):
 @each_op
 def test_integers_and_lists_are_read_as_float64(name):
     sample = samples(name)[0]
-    arrays = [np.ones_like(a, dtype=np.int64) if np.asarray(a).dtype.kind == "f" else a for a in sample.arrays]
+    arrays = [
+        np.ones_like(a, dtype=np.int64) if np.asarray(a).dtype.kind == "f" else a for a in sample.arrays
+    ]
     for form in (arrays, [a.tolist() for a in arrays], [a.astype(bool) for a in arrays]):
         with np.errstate(all="ignore"):
             found = as_tuple(getattr(ops, name)(*form, **sample.attrs))
@@ -173,12 +177,16 @@ def test_sums_over_rows_overwrite_first_then_add(name, units_major, dtype):
         for number, options in enumerate(({}, {"first": 0}, {"accumulate": True}), start=1):
             if not options:  # a lane's first block finds what an earlier step left there
                 outputs[0][...] = np.nan
-            outputs = run(name, arrays, dtype, units_major=units_major, outputs=outputs, **options, **sample.attrs)
+            outputs = run(
+                name, arrays, dtype, units_major=units_major, outputs=outputs, **options, **sample.attrs
+            )
             check(outputs, (number * np.asarray(once), *rest), dtype, f"{sample.name!r}, {options}")
 
 
 def test_sums_over_rows_are_the_gradients_of_parameters():
-    assert {"dense_dw", "dense_db", "embedding_grad", "prelu_dalpha", "layer_norm_dgamma"} <= set(SUMS_OVER_ROWS)
+    assert {"dense_dw", "dense_db", "embedding_grad", "prelu_dalpha", "layer_norm_dgamma"} <= set(
+        SUMS_OVER_ROWS
+    )
 
 
 @each_dtype
@@ -188,7 +196,11 @@ def test_a_fused_activation_is_the_op_after_dense(activation, units_major, dtype
     rng = np.random.default_rng(5)
     attrs = registry.get(activation).attrs
     for rows, inputs, units in ((33, 5, 3), (7, 9, 1), (1, 1, 1), (0, 3, 2)):
-        full = rng.standard_normal((rows, inputs)), rng.standard_normal((inputs, units)), rng.standard_normal(units)
+        full = (
+            rng.standard_normal((rows, inputs)),
+            rng.standard_normal((inputs, units)),
+            rng.standard_normal(units),
+        )
         for arrays in (full, full[:2]):
             arrays = cast(arrays, dtype)
             (y,) = reference("dense", arrays, {})

@@ -65,9 +65,7 @@ def test_thousand_iterations(circles, activation_layers, threads, expected_after
         stack = [layers.Dense(3, "sigmoid", input_shape=(2,)), layers.Dense(2, "softmax")]
     model = Sequential(stack, dtype="float64", seed=0)
     assert model.count_params() == 17
-    model.compile(
-        optimizers.SGD(RATE, momentum=MOMENTUM), losses.CategoricalCrossentropy(reduction="sum")
-    )
+    model.compile(optimizers.SGD(RATE, momentum=MOMENTUM), losses.CategoricalCrossentropy(reduction="sum"))
     model.set_weights(standard_normal_start())
     history = model.fit(x, t, batch_size=ROWS, epochs=1_000, verbose=0, threads=threads)
     weights, values = expected_after_thousand
@@ -101,9 +99,7 @@ def test_by_hand_on_the_array_api(circles):
         dh, dw2, db2 = ops.dense.grad(dz, h, w2, b2)
         da = ops.sigmoid.grad(dh, a)
         _, dw1, db1 = ops.dense.grad(da, x, w1, b1)
-        for w, gradient, velocity in zip(
-            (w1, b1, w2, b2), (dw1, db1, dw2, db2), velocities, strict=True
-        ):
+        for w, gradient, velocity in zip((w1, b1, w2, b2), (dw1, db1, dw2, db2), velocities, strict=True):
             ops.sgd_inplace(w, gradient, velocity, learning_rate=RATE, momentum=MOMENTUM)
     weights, values = train_numpy(x, t, standard_normal_start(), 50)
     for value, wanted in zip((w1, b1, w2, b2), weights, strict=True):

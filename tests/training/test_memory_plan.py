@@ -42,7 +42,9 @@ def random_graph(seed, wide):
         elif kind == "activation":
             y = graph.emit(str(rng.choice(["relu", "tanh", "gelu", "softplus", "silu"])), [x])
         elif kind == "merge":
-            y = graph.emit(str(rng.choice(["add", "multiply", "subtract"])), [x, dense(any_value(), x.spec.size)])
+            y = graph.emit(
+                str(rng.choice(["add", "multiply", "subtract"])), [x, dense(any_value(), x.spec.size)]
+            )
         elif kind == "concatenate" and x.spec.size < 10:
             y = graph.emit("concatenate", [x, any_value()])
         else:
@@ -92,7 +94,9 @@ class Arena:
 
     def read(self, ref, number, spec):
         held = self.owner[ref.offset : ref.offset + row_bytes(spec)]
-        assert (held == number).all(), f"value {number} was overwritten by {set(held.tolist())} before its last use"
+        assert (held == number).all(), (
+            f"value {number} was overwritten by {set(held.tolist())} before its last use"
+        )
 
 
 def replay(graph, program):

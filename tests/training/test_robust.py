@@ -245,7 +245,13 @@ def test_exception_in_a_hook(hook, error):
             x, y, epochs=5, batch_size=32, verbose=0, validation_split=0.25,
             callbacks=[raising(hook, error, call)],
         )  # fmt: skip
-    ended = {"on_train_begin": 0, "on_epoch_begin": 2, "on_test_begin": 2, "on_test_end": 2, "on_epoch_end": 3}
+    ended = {
+        "on_train_begin": 0,
+        "on_epoch_begin": 2,
+        "on_test_begin": 2,
+        "on_test_end": 2,
+        "on_epoch_end": 3,
+    }
     expected = {**ended, "on_train_end": 5}.get(hook, 1)  # two batches an epoch
     assert model.history.epoch == list(range(expected))
     assert all(len(values) == expected for values in model.history.history.values())
@@ -428,9 +434,9 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 @linux
-@pytest.mark.parametrize("batch, kind", [(256, "wide"), (256, "narrow"), (1_000_000, "wide"), (1_000_000, "narrow")])
+@pytest.mark.parametrize(
+    "batch, kind", [(256, "wide"), (256, "narrow"), (1_000_000, "wide"), (1_000_000, "narrow")]
+)
 def test_training_holds_the_data_and_little_more(batch, kind, tmp_path):
     """Growth of the peak while a million rows of 44 MB are trained on, in MiB."""
     assert int(run_script(PEAK, batch, kind, folder=tmp_path)) <= 64
-
-

@@ -88,7 +88,9 @@ def two_layers(activation=torch.tanh, last=None):
     return forward
 
 
-def train_torch(weights, forward, make_optimizer, loss, x, y, *, weight=None, each_step=None, every=1, after=None):
+def train_torch(
+    weights, forward, make_optimizer, loss, x, y, *, weight=None, each_step=None, every=1, after=None
+):
     """Train in PyTorch; returns the weights and the loss of each epoch.
 
     `loss(output, y, weight, parameters)` is a batch's loss; `each_step(t, parameters, optimizer)` is
@@ -173,7 +175,10 @@ OPTIMIZERS = {
     "momentum": (O.SGD(0.1, momentum=0.9), lambda p: T.SGD(p, lr=0.1, momentum=0.9)),
     "nesterov": (O.SGD(0.1, 0.9, nesterov=True), lambda p: T.SGD(p, lr=0.1, momentum=0.9, nesterov=True)),
     "rmsprop": (O.RMSprop(0.01, epsilon=TINY), lambda p: T.RMSprop(p, lr=0.01, alpha=0.9, eps=0)),
-    "rmsprop without epsilon": (O.RMSprop(0.01, epsilon=0), lambda p: T.RMSprop(p, lr=0.01, alpha=0.9, eps=0)),
+    "rmsprop without epsilon": (
+        O.RMSprop(0.01, epsilon=0),
+        lambda p: T.RMSprop(p, lr=0.01, alpha=0.9, eps=0),
+    ),
     "rmsprop momentum": (
         O.RMSprop(0.01, rho=0.8, momentum=0.7, epsilon=TINY),
         lambda p: T.RMSprop(p, lr=0.01, alpha=0.8, momentum=0.7, eps=0),
@@ -486,11 +491,11 @@ def test_class_weights(kind):
     weights = {0: 0.5, 2: 3.0}
     per_class = torch.tensor([0.5, 1.0, 3.0])
     model = network(outputs=3, last="softmax")
-    model.compile("sgd", "categorical_crossentropy" if kind == "onehot" else "sparse_categorical_crossentropy")
-    start = model.get_weights()
-    history = model.fit(
-        x, y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0, class_weight=weights
+    model.compile(
+        "sgd", "categorical_crossentropy" if kind == "onehot" else "sparse_categorical_crossentropy"
     )
+    start = model.get_weights()
+    history = model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0, class_weight=weights)
 
     def loss(z, y, weight, parameters):
         labels = y.argmax(1) if kind == "onehot" else y
@@ -665,7 +670,12 @@ def test_embedding():
     x = rng.integers(6, size=(ROWS, 3))
     _, y = data()
     model = Sequential(
-        [layers.Embedding(6, 4, input_shape=(3,)), layers.Flatten(), layers.Dense(7, "tanh"), layers.Dense(2)],
+        [
+            layers.Embedding(6, 4, input_shape=(3,)),
+            layers.Flatten(),
+            layers.Dense(7, "tanh"),
+            layers.Dense(2),
+        ],
         seed=3,
         dtype="float64",
     )
@@ -763,7 +773,9 @@ def penalty(l1, l2):
 def test_regularizers(l1, l2, hidden):
     """Of kernels, biases and activities; a batch's penalties are part of its loss."""
     x, y = data()
-    regularizer = regularizers.L1L2(l1, l2) if l1 and l2 else regularizers.L1(l1) if l1 else regularizers.L2(l2)
+    regularizer = (
+        regularizers.L1L2(l1, l2) if l1 and l2 else regularizers.L1(l1) if l1 else regularizers.L2(l2)
+    )
     model = network(
         hidden, kernel_regularizer=regularizer, bias_regularizer=regularizer, activity_regularizer=regularizer
     )

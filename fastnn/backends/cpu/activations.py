@@ -287,11 +287,17 @@ def resolve(name: str, attrs: dict) -> tuple[str, tuple[float, float, float]]:
     if name in CUSTOM:
         return CUSTOM[name], (0.0, 0.0, 0.0)
     if name == "relu":
-        if attrs.get("negative_slope", 0.0) or attrs.get("max_value") is not None or attrs.get("threshold", 0.0):
+        if (
+            attrs.get("negative_slope", 0.0)
+            or attrs.get("max_value") is not None
+            or attrs.get("threshold", 0.0)
+        ):
             top = attrs.get("max_value")
             return "relu_general", (
-                attrs.get("negative_slope", 0.0), math.inf if top is None else top, attrs.get("threshold", 0.0),
-            )  # fmt: skip
+                attrs.get("negative_slope", 0.0),
+                math.inf if top is None else top,
+                attrs.get("threshold", 0.0),
+            )
         return "relu", (0.0, 0.0, 0.0)
     if name == "gelu":
         if attrs.get("approximate", False):
@@ -424,7 +430,11 @@ def _simple(op, build):
         extra = (int(instruction.accumulate),) if op == "prelu_dalpha" else ()
         units = instruction.inputs[0].spec.size
         return [
-            Row(f"{op}({target.name})", lambda: build(target.dtype), (*instruction.inputs, *instruction.outputs, units, *extra))
+            Row(
+                f"{op}({target.name})",
+                lambda: build(target.dtype),
+                (*instruction.inputs, *instruction.outputs, units, *extra),
+            )
         ]
 
 
@@ -470,7 +480,7 @@ def softmax(dtype, units_major: bool, log: bool):
 
         return kernel
 
-    def kernel(q, r):
+    def row_kernel(q, r):
         n, u = r[ROWS] * q[8], q[7]
         x = matrix(at(q, r, 1), n, u, dtype)
         y = matrix(at(q, r, 3), n, u, dtype)
@@ -494,7 +504,7 @@ def softmax(dtype, units_major: bool, log: bool):
                 for j in range(u):
                     y[i, j] *= scale
 
-    return kernel
+    return row_kernel
 
 
 def softmax_grad(dtype, units_major: bool, log: bool):
@@ -523,7 +533,7 @@ def softmax_grad(dtype, units_major: bool, log: bool):
 
         return kernel
 
-    def kernel(q, r):
+    def row_kernel(q, r):
         n, u = r[ROWS] * q[10], q[9]
         dy = matrix(at(q, r, 1), n, u, dtype)
         y = matrix(at(q, r, 3), n, u, dtype)
@@ -535,7 +545,7 @@ def softmax_grad(dtype, units_major: bool, log: bool):
             for j in range(u):
                 dx[i, j] = dy[i, j] - vm.exp(y[i, j]) * total if log else y[i, j] * (dy[i, j] - total)
 
-    return kernel
+    return row_kernel
 
 
 @lowers("softmax", "log_softmax", "softmax_grad", "log_softmax_grad")

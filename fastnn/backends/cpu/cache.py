@@ -22,7 +22,6 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
-
 #: Files outside this folder that kernels depend on: constants that are compiled in, and fastnn's version.
 OUTER_SOURCES = (
     "__init__.py", "random.py", "ops/activations.py", "ops/dropout.py", "ops/loss_reference.py",

@@ -40,5 +40,7 @@ def _fingerprint(*functions: Callable) -> str:
     for function in functions:
         code = function.__code__
         cells = [cell.cell_contents for cell in function.__closure__ or ()]
-        digest.update(repr((code.co_code, code.co_consts, code.co_names, cells, function.__defaults__)).encode())
+        digest.update(
+            repr((code.co_code, code.co_consts, code.co_names, cells, function.__defaults__)).encode()
+        )
     return digest.hexdigest()[:12]

@@ -38,7 +38,7 @@ def _turn(side, other, key, modulus):
 @inline_math
 def _feistel(index, a, b, inverse, k0, k1, k2, k3):
     """Move one position; twin of ``fastnn.random._feistel``. `inverse` is 1 / a in float64."""
-    # A product and a correction by one: integer division has no vector form. Sixteen 32-bit lanes do the rest.
+    # A product and a correction by one: integer division has no vector form.
     right = _U32(np.float64(index) * inverse)
     left = _U32(index - right * a)
     if left >= a:  # too large by one or, wrapped round, too small by one
@@ -224,7 +224,14 @@ def lower_gather(instruction, target: Target):
         Row(
             f"gather({options}{name},{np.dtype(dtype).name})",
             lambda: gather(dtype, _SOURCES[name], target.units_major, contiguous),
-            (rows, source, destination, InputStride(source.index, 0), InputStride(source.index, 1), spec.size),
+            (
+                rows,
+                source,
+                destination,
+                InputStride(source.index, 0),
+                InputStride(source.index, 1),
+                spec.size,
+            ),
         )
     ]
 

@@ -19,7 +19,7 @@ class ArrayRef(NamedTuple):
 
     address: int
     spec: Spec
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]
 
 
 class Call(NamedTuple):
@@ -43,7 +43,9 @@ def run(
     """Compute one op; `arrays` are contiguous and of one float dtype."""
     dtype = next((array.dtype for array in arrays if array.dtype.kind == "f"), np.dtype(np.float64))
     outputs = [
-        np.empty((rows, *spec.shape) if spec.rows else spec.shape, dtype if spec.kind == "float" else np.int32)
+        np.empty(
+            (rows, *spec.shape) if spec.rows else spec.shape, dtype if spec.kind == "float" else np.int32
+        )
         for spec in out_specs
     ]
     call = Call(

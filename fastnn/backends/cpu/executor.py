@@ -56,16 +56,24 @@ class Template:
                 words[number, control.SHARING] = control.CHECKED if row.checked else control.SLICED
             position = 1
             for operand in row.operands:
-                position = self._write(operand, words[number], bases[number], scaled[number], position, columns)
+                position = self._write(
+                    operand, words[number], bases[number], scaled[number], position, columns
+                )
         self.words, self.bases, self.scaled = words, bases, scaled
         self.any_scaled = bool(scaled.any())
-        self.workspace = max((o.bytes for row in rows for o in row.operands if isinstance(o, Workspace)), default=0)
+        self.workspace = max(
+            (o.bytes for row in rows for o in row.operands if isinstance(o, Workspace)), default=0
+        )
 
     @staticmethod
     def _write(operand: Any, words, bases, scaled, at: int, columns: dict[str, int]) -> int:
         if isinstance(operand, Ref):
             words[at], words[at + 1] = operand.offset, operand.stride
-            name = f"{operand.region}{operand.index}" if operand.region in ("input", "output", "slot") else operand.region
+            name = (
+                f"{operand.region}{operand.index}"
+                if operand.region in ("input", "output", "slot")
+                else operand.region
+            )
             bases[at] = columns[name]
             scaled[at] = operand.region == "arena"
             return at + 2
@@ -100,7 +108,19 @@ class Linked:
 
     def __init__(self, program: Program):
         target = Target(np.float32 if program.dtype == "float32" else np.float64, program.units_major)
-        names = ["none", "arena", "fixed", "scratch", "workspace", "parameter", "gradient", "accumulator", "hyper", "lane_stride", "flag"]
+        names = [
+            "none",
+            "arena",
+            "fixed",
+            "scratch",
+            "workspace",
+            "parameter",
+            "gradient",
+            "accumulator",
+            "hyper",
+            "lane_stride",
+            "flag",
+        ]
         for index in range(len(program.inputs)):
             names += [f"input{index}", f"stride{index}.0", f"stride{index}.1"]
         names += [f"output{index}" for index in range(len(program.outputs))]
@@ -289,7 +309,10 @@ class Session:
         q[control.YIELD_AT] = _yield_address()
         q[control.STOP_AT], q[control.FLAG_AT] = self._stop.ctypes.data, self._flag.ctypes.data
         q[control.STATE_AT] = self.state.ctypes.data
-        q[control.SUMS_AT], q[control.EPOCH_SUMS_AT] = self._sums_by_lane.ctypes.data, self._epoch_sums.ctypes.data
+        q[control.SUMS_AT], q[control.EPOCH_SUMS_AT] = (
+            self._sums_by_lane.ctypes.data,
+            self._epoch_sums.ctypes.data,
+        )
         q[control.MODES_AT] = self._modes.ctypes.data
         q[control.SUMS], q[control.LOSSES] = self._sums, losses
         r = self._r = np.zeros((self.threads, registers.COUNT), np.int64)
@@ -354,7 +377,8 @@ class Session:
         self._barrier[:] = 0
         self._r[:, registers.BARRIER] = 0
         helpers = [
-            threading.Thread(target=self._member, args=(thread,), daemon=True) for thread in range(1, self.threads)
+            threading.Thread(target=self._member, args=(thread,), daemon=True)
+            for thread in range(1, self.threads)
         ]
         try:
             for helper in helpers:
@@ -412,7 +436,10 @@ def stage(program: Program, arrays: Sequence[np.ndarray], batch: int) -> list[np
     staged = []
     for array, spec in zip(arrays, program.inputs, strict=True):
         dtype = program.dtype if spec.kind == "float" else np.int32
-        pieces = [np.ascontiguousarray(array[at : at + block].T, dtype).ravel() for at in range(0, len(array), block)]
+        pieces = [
+            np.ascontiguousarray(array[at : at + block].T, dtype).ravel()
+            for at in range(0, len(array), block)
+        ]
         staged.append(np.concatenate(pieces).reshape(len(array), -1))
     return staged
 

@@ -220,7 +220,7 @@ def _end_step(q, r, state):
 
 
 def _interpret(q, r):
-    """Run steps until the call's share is done, the log is full, a stop is asked for or a loss is not finite."""
+    """Run steps until the call's share is done, the log is full, or something asks for a stop."""
     state = pointer(q[STATE_AT])
     if not _enter(q, r):
         return

@@ -181,7 +181,7 @@ class Kernel:
 
     def __init__(self, key: str, make: Callable[[], Callable], exact: bool = False):
         self.key = key
-        self._callback: CFunc | None = None
+        self._callback: Any = None
         path = object_path(cache_folder(), key, exact)
         address = load_object(path)
         self.cached = address is not None
@@ -193,7 +193,7 @@ class Kernel:
         # different processes could share one, and the second to be loaded would be the first.
         function.__name__ = function.__qualname__ = symbol_name(self.key, exact)
         signature = (KERNEL_SIGNATURE.args, KERNEL_SIGNATURE.return_type)
-        callback = CFunc(function, signature, {}, dict(_EXACT_OPTIONS if exact else _KERNEL_OPTIONS))
+        callback: Any = CFunc(function, signature, {}, dict(_EXACT_OPTIONS if exact else _KERNEL_OPTIONS))
         callback.compile()
         self._callback = callback
         if path is not None:

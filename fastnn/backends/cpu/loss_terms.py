@@ -181,7 +181,7 @@ def _binary(dtype, logits: bool):
     eps, top = dtype(EPS), dtype(1 - EPS)
 
     @inline
-    def term(t, p, a, b, c):
+    def share_term(t, p, a, b, c):
         t = t * a + b
         inside = clip(p, zero, one)
         log_p = clip(vm.log(inside), low, high)
@@ -190,7 +190,7 @@ def _binary(dtype, logits: bool):
         slope = zero if p < eps else slope
         return -(t * log_p + (one - t) * log_q), zero if p > top else slope
 
-    return term
+    return share_term
 
 
 @functools.cache

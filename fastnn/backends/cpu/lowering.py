@@ -83,8 +83,9 @@ class Workspace(NamedTuple):
 class InputStride(NamedTuple):
     """Operand: the stride of the caller's array `index` along `axis` (0 rows, 1 columns), in items."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     axis: int
+
 
 class LaneStride(NamedTuple):
     """Operand: bytes from one lane's gradients to the next lane's."""

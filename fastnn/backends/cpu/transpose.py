@@ -52,7 +52,11 @@ def transpose(source, rows, columns, target, dtype, size):
     for i in range(0, full_rows, TILE):
         for j in range(0, full_columns, TILE):
             _transpose_tile(
-                source + (i * columns + j) * size, columns * size, target + (j * rows + i) * size, rows * size, dtype
+                source + (i * columns + j) * size,
+                columns * size,
+                target + (j * rows + i) * size,
+                rows * size,
+                dtype,
             )
     a = vector(source, rows * columns, dtype)
     b = vector(target, rows * columns, dtype)
@@ -62,4 +66,3 @@ def transpose(source, rows, columns, target, dtype, size):
     for i in range(full_rows):
         for j in range(full_columns, columns):
             b[j * rows + i] = a[i * columns + j]
-

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -315,7 +315,8 @@ def _one_pass(dtype, rule: Rule, slots: int, decay: bool):
 
 def _two_passes(dtype, rule: Rule, slots: int, decay: bool):
     """Update with three state vectors: the state first, then the parameters."""
-    prepare, step, advance = rule.prepare, rule.step, rule.advance
+    prepare, step = rule.prepare, rule.step
+    advance: Any = rule.advance
     size = np.dtype(dtype).itemsize
 
     def kernel(q, r):

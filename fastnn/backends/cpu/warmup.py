@@ -68,7 +68,10 @@ def _rows_of(op: Op, target: Target) -> Iterator[Row]:
 
 def _call(name: str, specs, outputs, attrs) -> Call:
     return Call(
-        name, tuple(ArrayRef(0, spec) for spec in specs), tuple(ArrayRef(0, spec) for spec in outputs), dict(attrs)
+        name,
+        tuple(ArrayRef(0, spec) for spec in specs),
+        tuple(ArrayRef(0, spec) for spec in outputs),
+        dict(attrs),
     )
 
 
@@ -89,12 +92,16 @@ def _data(target: Target) -> Iterator[Row]:
         for contiguous in (True, False):
             attrs = {"source": source, "contiguous": contiguous}
             yield from kernels.lower(_call("gather", [order, row], [row], attrs), target)
-    yield from kernels.lower(_call("gather", [order, order], [order], {"source": "int32", "contiguous": True}), target)
+    yield from kernels.lower(
+        _call("gather", [order, order], [order], {"source": "int32", "contiguous": True}), target
+    )
     yield from kernels.lower(_call("store", [row], [row], {}), target)
     yield from kernels.lower(_call("store", [row, order], [row], {}), target)
     total = Spec((), rows=False)
     for weights in ([], [Spec((1,))]):
-        yield from kernels.lower(_call("accumulate", [Spec((1,)), *weights], [total], {"accumulator": 0}), target)
+        yield from kernels.lower(
+            _call("accumulate", [Spec((1,)), *weights], [total], {"accumulator": 0}), target
+        )
 
 
 #: Each optimizer's variants: its flags and how many state vectors they take.
@@ -132,8 +139,8 @@ _AROUND = (
 def _updates(dtype: type) -> Iterator[Row]:
     vector = Spec((16,), rows=False)
     around = {
-        "start": 0, "steps": 1, "last": True, "first": True, "limit": 1.0, "l1": 0.1, "l2": 0.1, "momentum": 0.9,
-        "overwrite": 0,
+        "start": 0, "steps": 1, "last": True, "first": True, "limit": 1.0, "l1": 0.1, "l2": 0.1,
+        "momentum": 0.9, "overwrite": 0,
     }  # fmt: skip
     target = Target(dtype)
     for op, flags, slots in _VARIANTS:

@@ -144,7 +144,9 @@ def test_without_a_writable_folder_there_is_one_warning(tmp_path):
     (tmp_path / "file").write_text("not a folder")  # a folder without permission would not stop the superuser
     found = run(ONE_OP, tmp_path / "file" / "cache")
     ((category, message),) = found["warnings"]
-    assert category == "RuntimeWarning" and "FASTNN_CACHE_DIR" in message and str(tmp_path / "file") in message
+    assert (
+        category == "RuntimeWarning" and "FASTNN_CACHE_DIR" in message and str(tmp_path / "file") in message
+    )
     assert list(found["cached"].values()) == [False, False]
     assert found["result"] == [[0.5, pytest.approx(0.7310586)]]
 
@@ -179,7 +181,7 @@ EDITS = {
 def test_an_edit_of_a_source_recompiles(package, tmp_path):
     cache = tmp_path / "cache"
     first = run(ONE_OP, cache, package)
-    assert first["cached"] == {key: False for key in first["cached"]}
+    assert first["cached"] == dict.fromkeys(first["cached"], False)
     with (package / "fastnn" / "models" / "summary.py").open("a") as unrelated:
         unrelated.write("\n# no kernel reads this\n")
     assert all(run(ONE_OP, cache, package)["cached"].values())

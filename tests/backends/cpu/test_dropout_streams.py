@@ -136,7 +136,7 @@ def test_gaussian_noise_is_that_of_the_reference(row0, rows, units, dtype):
 def test_philox_runs_in_the_vector_lanes(units_major, monkeypatch):
     monkeypatch.setattr(jit, "cache_folder", lambda: None)  # a kernel from the cache has no assembly
     make = partial(dropout.dropout, np.float32, dropout._dropped, units_major)
-    assembly = jit.Kernel(f"test of the assembly ({units_major})", make()).assembly()
+    assembly = jit.Kernel(f"test of the assembly ({units_major})", make).assembly()
     packed = re.findall(r"vpmuludq\s.*%[yz]mm", assembly)
     assert len(packed) >= 12  # 7 rounds of 2 products, two of them constant
     if not units_major:

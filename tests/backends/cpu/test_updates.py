@@ -156,7 +156,7 @@ def assembly(monkeypatch):
 
     def compiled(team, name):
         row = next(row for row in team.rows if row.key.split("(")[0] == name)
-        return jit.Kernel(row.key, row.make(), row.exact).assembly()
+        return jit.Kernel(row.key, row.make, row.exact).assembly()
 
     return compiled
 
