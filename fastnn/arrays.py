@@ -61,6 +61,10 @@ def _as_ndarray(data: Any, where: str) -> np.ndarray:
     """Return the data as an array of any dtype."""
     if isinstance(data, np.ndarray):
         return data
+    if hasattr(data, "toarray"):
+        raise DtypeError(
+            f"{where}: expected a dense array. Received: a sparse {type(data).__name__}; use .toarray()."
+        )
     if hasattr(data, "detach"):  # a tensor that may take part in a gradient
         data = data.detach()
         if str(data.dtype).endswith("bfloat16"):  # a dtype that NumPy does not have

@@ -90,6 +90,10 @@ def gradient_check(
         raise ArgumentError(
             f"Gradients of unknown parameters: expected {sorted(parameters)}. Received: {sorted(unknown)}."
         )
+    if not gradients:
+        raise ArgumentError(
+            f"There are no gradients to check: expected some of {sorted(parameters)}. Received: none."
+        )
     values = {name: np.array(value, np.float64) for name, value in parameters.items()}
     rng = np.random.default_rng(seed)
     errors: dict[str, float] = {}

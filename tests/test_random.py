@@ -85,7 +85,7 @@ def test_philox_takes_any_batch_of_counters_and_leaves_them():
 
 
 def test_every_part_of_the_key_and_counter_matters():
-    base = dict(seed=2**40 + 5, stream=3, step=2**35 + 7)
+    base = {"seed": 2**40 + 5, "stream": 3, "step": 2**35 + 7}
     numbers = uniform16(elements=512, **base)
     for change in ({"seed": 2**40 + 6}, {"seed": 2**41 + 5}, {"stream": 4}, {"step": 2**35 + 8}, {"step": 7}):
         assert (uniform16(elements=512, **{**base, **change}) == numbers).mean() < 0.02, change

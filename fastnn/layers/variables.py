@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ class Storage:
         for variable in variables:
             offsets.append(offset)
             offset += -(-variable.size // ALIGNMENT) * ALIGNMENT
+        _check_memory(offset * np.dtype(dtype).itemsize, len(self.variables))
         self.array = np.zeros(offset, dtype)
         for variable, start in zip(variables, offsets, strict=True):
             variable.storage, variable.offset = self, start
@@ -116,6 +118,26 @@ class Variable:
 
     def __repr__(self) -> str:
         return f"<Variable {self.path} {self.shape}>"
+
+
+def machine_bytes() -> int | None:
+    """Return the size of the machine's memory, where that can be told."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PAGE_SIZE" not in names or "SC_PHYS_PAGES" not in names:
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _check_memory(size: int, variables: int) -> None:
+    """Raise before asking for more memory than the machine has: it might be granted, and fail in use."""
+    if size < 2**30:
+        return
+    available = machine_bytes()
+    if available is not None and size > available:
+        raise ArgumentError(
+            f"{variables} variables would take {size / 2**30:.1f} GiB: expected at most the machine's "
+            f"{available / 2**30:.1f} GiB. Received: layers with {size:,} bytes of weights."
+        )
 
 
 def place(variables: Sequence[Variable], dtype: str, seed: int) -> Storage:

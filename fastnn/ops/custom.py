@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastnn.ops.activations import ELEMENTWISE, elementwise
 
 #: Backends that are told of a new op, by module; each is imported when it is first used anyway.
 _CPU = "fastnn.backends.cpu.custom"
+_registered: set[str] = set()
 
 
 def register_elementwise(
@@ -45,7 +47,7 @@ def register_elementwise(
     Raises
     ------
     ArgumentError
-        If the name is taken or not a name, or `saves` is something else.
+        If the name is taken or not a name, a function is none, or `saves` is something else.
 
     Examples
     --------
@@ -62,17 +64,27 @@ def register_elementwise(
         )
     if saves not in ("input", "output"):
         raise ArgumentError(f"`saves` must be 'input' or 'output'. Received: {saves!r}.")
+    for argument, value in (("function", function), ("derivative", derivative)):
+        if not isinstance(value, FunctionType):
+            raise ArgumentError(
+                f"`{argument}` must be a Python function, to be compiled. Received: {type(value).__name__}."
+            )
     if name in registry.names() or f"{name}_grad" in registry.names():
         raise ArgumentError(f"An op named {name!r} is registered already.")
     op = elementwise(
         name, np.vectorize(function, otypes=[float]), np.vectorize(derivative, otypes=[float]), saves
     )
     importlib.import_module(_CPU).add(name, function, derivative)
+    _registered.add(name)
     return op
 
 
 def unregister_elementwise(name: str) -> None:
-    """Take an op of your own out of the table."""
+    """Take an op of your own out of the table; one of fastnn's raises ArgumentError."""
+    if name not in _registered:
+        own = ", ".join(sorted(_registered)) or "there is none"
+        raise ArgumentError(f"Expected the name of an op of your own ({own}). Received: {name!r}.")
+    _registered.remove(name)
     for entry in (name, f"{name}_grad"):
         registry.unregister(entry)
     ELEMENTWISE.pop(name, None)

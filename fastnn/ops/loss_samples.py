@@ -70,7 +70,9 @@ def regression(rng, **attrs) -> list[Sample]:
     found.append(Sample(f"flat{label}", (rng.standard_normal(9), rng.standard_normal(9)), attrs))
     found.append(_special(f"exact{label}", [[1.0, 2.0, -3.0]], [[1.0, 2.5, -3.0]], **attrs))
     found.append(_special(f"far{label}", [[0.0], [0.0], [1e-4]], [[1e4], [-1e4], [0.0]], **attrs))
-    found.append(_special(f"nan{label}", [[1.0, 0.0, 0.0], [1.0, 2.0, 3.0]], [_BAD, [0.0, 0.0, 0.0]], **attrs))
+    found.append(
+        _special(f"nan{label}", [[1.0, 0.0, 0.0], [1.0, 2.0, 3.0]], [_BAD, [0.0, 0.0, 0.0]], **attrs)
+    )
     return found
 
 

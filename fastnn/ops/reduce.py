@@ -41,7 +41,8 @@ def _extreme_samples(reduction):
         found.append(np.array([[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0], [2.0, 2.0, 2.0]]))  # ties
         return [
             Sample(
-                f"{reduction.__name__} {x.shape}", (rng.standard_normal(x.shape[:-1]), x, reduction(x, axis=-1))
+                f"{reduction.__name__} {x.shape}",
+                (rng.standard_normal(x.shape[:-1]), x, reduction(x, axis=-1)),
             )
             for x in found
         ]

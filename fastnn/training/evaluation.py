@@ -43,14 +43,10 @@ class Evaluator:
         }
         if predictions is None or not self.plan.stored:
             return found
-        logs = {}
-        for key in self._keys():
-            if key in found:
-                logs[key] = found[key]
         for number, (k, metric, weighted) in enumerate(self.metrics):
             if number not in self.plan.streamed:
-                logs[self.compiled.metric_key(k, metric)] = self._exact(k, metric, weighted, predictions)
-        return logs
+                found[self.compiled.metric_key(k, metric)] = self._exact(k, metric, weighted, predictions)
+        return {key: found[key] for key in self._keys() if key in found}
 
     def _keys(self) -> list[str]:
         keys = ["loss"]

@@ -209,7 +209,7 @@ def test_a_callback_that_raises_leaves_a_usable_model():
     with pytest.raises(RuntimeError, match="enough"):
         model.fit(X, Y, epochs=5, verbose=0, callbacks=[Break()])
     assert ended == [VALUES]
-    assert model.history.epoch == [0]
+    assert model.history.epoch == [0, 1]
     assert model.fit(X, Y, epochs=2, verbose=0).epoch == [0, 1]
 
 

@@ -1,4 +1,4 @@
-"""What the contract's tests share: the table's ops, their samples, tolerances, and one op run in either layout."""
+"""What the contract's tests share: the ops, their samples, tolerances, and one op run in either layout."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def adds_rows(name):
     return not record.shape(specs_of(name, sample.arrays), record.complete(sample.attrs))[0].rows
 
 
-#: Ops whose first output is a sum over rows. Its terms may cancel, so the tolerance is that of the largest sum.
+#: Ops whose first output is a sum over rows; terms may cancel, so the tolerance is that of the largest.
 SUMS_OVER_ROWS = [name for name in OPS if adds_rows(name)]
 
 

@@ -25,7 +25,7 @@ def is_constant(name, label):
 
 
 def differences(function, arrays, position, direction, dy):
-    """Directional derivative of ``sum(dy * function)`` in one input: at half the step as well, which tells a kink."""
+    """Directional derivative of ``sum(dy * function)`` in one input; twice, as half the step tells a kink."""
     found = []
     for step in (STEP, STEP / 2):
         ends = []

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from model_helpers import chapter, regressor
+from scipy import sparse
 
 from fastnn import layers
 from fastnn.errors import ArgumentError, DataError, DtypeError, FastnnError, NotBuiltError, ShapeError
@@ -78,6 +79,7 @@ BAD_FITS = {
     "complex": ({"x": X.astype(complex)}, DtypeError, "complex dtype complex128"),
     "objects": ({"x": np.full((ROWS, 2), {}, dtype=object)}, DtypeError, "dtype object"),
     "a generator": ({"x": (row for row in X)}, DtypeError, "an object of type generator"),
+    "a sparse matrix": ({"x": sparse.csr_array(X)}, DtypeError, r"use .toarray\(\)"),
     "text as target": ({"y": ["a"] * ROWS}, DtypeError, "y: must hold numbers"),
     "text as a column": ({"y": pd.Series(["a"] * ROWS)}, DtypeError, "y: the series must hold numbers"),
     # weights
@@ -226,6 +228,15 @@ def test_unaligned_numbers():
     model = regressor()
     np.testing.assert_array_equal(model.predict(x), model.predict(X))
     model.fit(x, Y, verbose=0)
+
+
+def test_a_field_of_records_with_odd_strides():
+    records = np.zeros(ROWS, dtype=[("x", "f8", 2), ("flag", "u1")])
+    records["x"] = X
+    assert records["x"].strides == (17, 8)
+    model = regressor()
+    np.testing.assert_array_equal(model.predict(records["x"]), model.predict(X))
+    model.fit(records["x"], Y, verbose=0)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64", "uint16", "uint64", "bool"])
@@ -404,6 +415,12 @@ def test_layers_refuse(make, error, words):
 def test_models_refuse(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+def test_weights_larger_than_the_memory_are_refused_before_they_are_asked_for(monkeypatch):
+    monkeypatch.setattr("fastnn.layers.variables.machine_bytes", lambda: 2**31)
+    with pytest.raises(ArgumentError, match="4.0 GiB: expected at most the machine's 2.0 GiB"):
+        Sequential([Dense(2**15, input_shape=(2**15,))])
 
 
 def test_what_must_come_first_is_said():

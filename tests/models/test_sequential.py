@@ -348,6 +348,18 @@ class TestTraining:
         history = model.fit(x, y, sample_weight=np.linspace(0, 1, ROWS), verbose=0).history
         assert history["mae"] == history["mae_1"] != history["weighted_mae"]
 
+    def test_values_come_in_the_order_of_the_metrics_whether_summed_or_not(self):
+        x, y = points()
+        model = regressor(metrics=["pearson", "mae", "r2"])
+        keys = ["loss", "pearson", "mae", "r2"]
+        history = model.fit(x, y[:, 0], validation_split=0.5, verbose=0).history
+        assert list(history) == [*keys, *(f"val_{key}" for key in keys)]
+        values = model.evaluate(x, y[:, 0])
+        p = model.predict(x)[:, 0].astype(float)
+        expected = [np.mean((p - y[:, 0]) ** 2), np.corrcoef(p, y[:, 0])[0, 1], np.mean(np.abs(p - y[:, 0]))]
+        np.testing.assert_allclose(values[:3], expected, rtol=1e-5)
+        assert model.evaluate(x, y[:, 0], return_dict=True) == dict(zip(keys, values, strict=True))
+
     def test_layers_that_differ_in_training(self):
         x, y = points()
         model = Sequential([Dense(8, "relu", input_shape=(2,)), BatchNormalization(), Dropout(0.5), Dense(2)])

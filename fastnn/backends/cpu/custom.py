@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 from fastnn.backends.cpu import activations
 from fastnn.backends.cpu.jit import inline
@@ -36,11 +37,16 @@ def remove(name: str) -> None:
 
 def _fingerprint(*functions: Callable) -> str:
     """Hash what the functions do, so that the kernel cache notices another function of the same name."""
-    digest = hashlib.sha256()
-    for function in functions:
-        code = function.__code__
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
-        digest.update(
-            repr((code.co_code, code.co_consts, code.co_names, cells, function.__defaults__)).encode()
-        )
-    return digest.hexdigest()[:12]
+    return hashlib.sha256(repr([_description(function) for function in functions]).encode()).hexdigest()[:12]
+
+
+def _description(value: Any, seen: tuple[int, ...] = ()) -> Any:
+    """Describe a function by its code and by the values of the names it uses, which are compiled in."""
+    function = getattr(value, "py_func", value)  # a helper that Numba has wrapped
+    code = getattr(function, "__code__", None)
+    if code is None or id(function) in seen:
+        return getattr(value, "__name__", None) or repr(value)
+    used = [function.__globals__[name] for name in code.co_names if name in function.__globals__]
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    described = [_description(one, (*seen, id(function))) for one in (*used, *cells)]
+    return code.co_code, code.co_consts, code.co_names, function.__defaults__, described

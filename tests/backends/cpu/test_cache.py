@@ -58,8 +58,13 @@ def start(script, cache, root=PACKAGE.parent, **environment):
     """Start a fresh interpreter on the package under `root`."""
     environment = {**os.environ, "FASTNN_CACHE_DIR": str(cache), "PYTHONPATH": str(root), **environment}
     return subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=root
-    )  # fmt: skip
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=root,
+    )
 
 
 def finish(process):
