@@ -1,4 +1,4 @@
-"""Keeping BLAS to one thread while programs run.
+"""Finding SciPy's BLAS, and keeping it to one thread while programs run.
 
 Threads of BLAS would compete with the team's, and split products differently for different thread counts.
 """
@@ -6,9 +6,16 @@ Threads of BLAS would compete with the team's, and split products differently fo
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
+import importlib
+import importlib.machinery
+import importlib.util
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import threadpoolctl
@@ -17,6 +24,35 @@ _lock = threading.Lock()
 _users = 0
 _limiter: Any = None
 _controller: Any = None
+
+
+@functools.cache
+def _pointers() -> Any:
+    """Return SciPy's module of BLAS pointers, without the rest of ``scipy.linalg`` (0.1 s of imports)."""
+    name = "scipy.linalg.cython_blas"
+    if name in sys.modules:
+        return sys.modules[name]
+    folder = Path(importlib.import_module("scipy").__file__ or "").parent / "linalg"
+    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+        path = folder / f"cython_blas{suffix}"
+        if path.exists():
+            spec = importlib.util.spec_from_file_location(name, path)
+            if spec is not None and spec.loader is not None:
+                module = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(module)
+                return module
+    return importlib.import_module(name)
+
+
+@functools.cache
+def gemm_address(dtype_name: str) -> int:
+    """Return the address of SciPy's ``sgemm`` or ``dgemm`` (Fortran interface)."""
+    capsule = _pointers().__pyx_capi__[f"{'s' if dtype_name == 'float32' else 'd'}gemm"]
+    get_name = ctypes.pythonapi.PyCapsule_GetName
+    get_name.argtypes, get_name.restype = [ctypes.py_object], ctypes.c_char_p
+    get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    get_pointer.argtypes, get_pointer.restype = [ctypes.py_object, ctypes.c_char_p], ctypes.c_void_p
+    return get_pointer(capsule, get_name(capsule))
 
 
 def _forget_after_fork() -> None:
@@ -37,8 +73,7 @@ def one_thread() -> Iterator[None]:
     with _lock:
         if _users == 0:
             if _controller is None:
-                import scipy.linalg.cython_blas  # noqa: F401  the library to be limited must be loaded
-
+                _pointers()  # the library to be limited must be loaded
                 _controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
             if _limiter is None:
                 _limiter = _controller.limit(limits=1)
@@ -55,6 +90,5 @@ def one_thread() -> Iterator[None]:
 
 def record() -> list[dict[str, Any]]:
     """Return what threadpoolctl knows of the BLAS libraries that are loaded."""
-    import scipy.linalg.cython_blas  # noqa: F401
-
+    _pointers()
     return threadpoolctl.ThreadpoolController().select(user_api="blas").info()

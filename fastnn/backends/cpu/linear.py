@@ -6,7 +6,6 @@ unit and units-major blocks, which hold few units, have loops of their own.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +13,7 @@ from llvmlite import ir
 from numba import types
 
 from fastnn.backends.cpu import activations
+from fastnn.backends.cpu.blas import gemm_address
 from fastnn.backends.cpu.jit import bits_to_float, inline, intrinsic, matrix, vector
 from fastnn.backends.cpu.lowering import Row, Target, Workspace, lowers
 from fastnn.backends.cpu.registers import FIRST, ROWS, at
@@ -22,15 +22,6 @@ from fastnn.backends.cpu.transpose import transpose
 #: Weights up to this size are transposed before they are multiplied by.
 LARGEST_TURNED = 128 * 128
 _NO, _TRANSPOSED = ord("n"), ord("t")
-
-
-@functools.cache
-def gemm_address(dtype_name: str) -> int:
-    """Address of SciPy's ``sgemm`` or ``dgemm`` (Fortran interface)."""
-    from numba.extending import get_cython_function_address
-
-    letter = "s" if dtype_name == "float32" else "d"
-    return get_cython_function_address("scipy.linalg.cython_blas", f"{letter}gemm")
 
 
 @intrinsic
