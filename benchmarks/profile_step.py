@@ -81,9 +81,7 @@ def profile(name: str) -> None:
     products = sum(
         times * us for key, times, us in rows if "gemm" in key or key.startswith(("units_", "column_"))
     )
-    print(
-        f"  {total:9.2f} us a step, {products:.2f} in products; their floor at this core's peak {floor:.2f} us"
-    )
+    print(f"  {total:9.2f} us a step, {products:.2f} in products (floor at this core's peak: {floor:.2f})")
 
 
 def main() -> None:

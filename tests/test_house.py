@@ -38,10 +38,11 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 DOORS = {"__init__.py": "names are imported when first used", "__main__.py": "starts the command line"}
 READS_THE_VERSION = {"cli"}
 
-#: ``importlib.import_module`` on fastnn's own modules, and why not an import statement.
+#: Who calls ``importlib.import_module``, and why there is no import statement.
 DYNAMIC = {
     "__init__.py": "`import fastnn` costs milliseconds: each name is imported when first used",
     "backends/__init__.py": "a backend brings its compiler along, so it is imported at the first training",
+    "backends/cpu/blas.py": "finds SciPy's BLAS without loading the rest of scipy.linalg",
     "cli/__init__.py": "a command imports only what it needs",
     "ops/custom.py": "the op table stands below the backends that it tells of a new op",
     "ops/dispatch.py": "the op table stands below the backends that it calls",

@@ -117,6 +117,7 @@ class Fitting(Compiling):
         """
         settings = FitSettings.check(locals())
         self._require_compiled()
+        self.stop_training = False  # now, so that a stop asked for while kernels compile is kept
         called = CallbackList(callbacks, self, {})
         with self._building_from(x):
             table = read_table(self, x, y, sample_weight, class_weight)
@@ -145,7 +146,6 @@ class Fitting(Compiling):
         for callback in (*called.callbacks, history):
             callback.set_model(self)
             callback.set_params(dict(parameters))
-        self.stop_training = False
         started = time.perf_counter()
         called.call("on_train_begin", {})
         try:

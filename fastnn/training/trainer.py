@@ -107,36 +107,42 @@ class Training:
         """Train from `first_epoch` until `epochs`; `validate()` returns the validation's logs."""
         model, session = self.model, self.session
         every_epoch = callbacks.wants_epochs or validate is not None or bool(self.plan.stored)
-        epoch, before = first_epoch, session.epoch
-        self._epochs_before = before - first_epoch
-        with session:
-            while epoch < epochs and not model.stop_training:
-                if every_epoch:
-                    callbacks.call("on_epoch_begin", epoch, {})
-                    log = self._steps(1, callbacks if callbacks.wants_batches else None)
-                    if not len(log):
-                        break
-                    logs = self._evaluator.logs(log[0], self.predictions)
-                    if validate is not None and _due(validation_freq, epoch):
-                        logs.update({f"val_{key}": value for key, value in validate().items()})
-                    try:
-                        callbacks.call("on_epoch_end", epoch, logs)
-                    finally:
-                        history.on_epoch_end(epoch, logs)  # with what callbacks have added to the logs
-                    epoch += 1
-                else:
-                    try:
+        self._epochs_before = session.epoch - first_epoch
+        epoch = first_epoch
+        try:
+            with session:
+                while epoch < epochs and not model.stop_training:
+                    if every_epoch:
+                        callbacks.call("on_epoch_begin", epoch, {})
+                        log = self._steps(1, callbacks if callbacks.wants_batches else None)
+                        if not len(log):
+                            break
+                        logs = self._evaluator.logs(log[0], self.predictions)
+                        if validate is not None and _due(validation_freq, epoch):
+                            logs.update({f"val_{key}": value for key, value in validate().items()})
+                        try:
+                            callbacks.call("on_epoch_end", epoch, logs)
+                        finally:
+                            history.on_epoch_end(epoch, logs)  # with what callbacks have added to the logs
+                        epoch += 1
+                    else:
                         log = self._steps(epochs - epoch, None, partial=True)
-                    except BaseException:  # Ctrl-C, or a loss that is not finite, after epochs that ended
-                        unread = session.epoch - before - (epoch - first_epoch)
-                        log = session.finished()
-                        history.extend(epoch, self._evaluator.columns(log[len(log) - unread :]))
-                        raise
-                    history.extend(epoch, self._evaluator.columns(log))
-                    epoch += len(log)
+                        history.extend(epoch, self._evaluator.columns(log))
+                        epoch += len(log)
+        except BaseException:
+            if validate is None and not self.plan.stored:
+                self._record_unread(history, first_epoch)
+            raise
         if not self._last_finite.holds():
             step = session.position // self.batch_size  # 0 where the last update ended an epoch
             raise self._not_finite("weights", session.epoch + (step > 0), step or self.steps_per_epoch)
+
+    def _record_unread(self, history: History, first_epoch: int) -> None:
+        """Record epochs that had ended when Ctrl-C or a loss that is not finite kept them from being read."""
+        epoch = first_epoch + len(history.epoch)
+        unread = self.session.epoch - self._epochs_before - epoch
+        if unread > 0:
+            history.extend(epoch, self._evaluator.columns(self.session.finished()[-unread:]))
 
     def _set_learning_rate(self) -> None:
         """Write the optimizer's learning rate where the kernels read it: a callback may have changed it."""

@@ -194,6 +194,18 @@ def test_stop_training_ends_after_the_epoch():
     assert model.fit(X, Y, epochs=2, verbose=0).epoch == [0, 1]
 
 
+def test_a_stop_that_is_asked_for_while_fit_prepares_is_kept():
+    model = compiled()
+
+    class Table:
+        def __array__(self, dtype=None, copy=None):
+            model.stop_training = True  # another thread, say
+            return X
+
+    assert model.fit(Table(), Y, epochs=10**6, verbose=0).epoch == []
+    assert model.fit(X, Y, epochs=2, verbose=0).epoch == [0, 1]
+
+
 def test_a_callback_that_raises_leaves_a_usable_model():
     ended = []
 

@@ -419,7 +419,7 @@ def test_models_refuse(make, error, words):
 
 def test_weights_larger_than_the_memory_are_refused_before_they_are_asked_for(monkeypatch):
     monkeypatch.setattr("fastnn.layers.variables.machine_bytes", lambda: 2**31)
-    with pytest.raises(ArgumentError, match="4.0 GiB: expected at most the machine's 2.0 GiB"):
+    with pytest.raises(ArgumentError, match=r"4\.0 GiB: expected at most the machine's 2.0 GiB"):
         Sequential([Dense(2**15, input_shape=(2**15,))])
 
 

@@ -342,11 +342,16 @@ def pinball(p, y):
     return torch.cat(parts, 1).mean(1)
 
 
+def _rows(function, *arrays, **options):
+    """Return PyTorch's loss of each row: the mean over its columns."""
+    return function(*arrays, reduction="none", **options).mean(1)
+
+
 L = losses
 ROW_LOSSES = {
     # name: (loss, targets, outputs, kind of target, last activation, the same in PyTorch, one value a row)
-    "mse": (L.MeanSquaredError(), 2, 2, "normal", None, lambda z, y: F.mse_loss(z, y, reduction="none").mean(1)),
-    "mae": (L.MeanAbsoluteError(), 2, 2, "normal", None, lambda z, y: F.l1_loss(z, y, reduction="none").mean(1)),
+    "mse": (L.MeanSquaredError(), 2, 2, "normal", None, lambda z, y: _rows(F.mse_loss, z, y)),
+    "mae": (L.MeanAbsoluteError(), 2, 2, "normal", None, lambda z, y: _rows(F.l1_loss, z, y)),
     "huber": (
         L.Huber(0.6), 2, 2, "normal", None,
         lambda z, y: F.huber_loss(z, y, reduction="none", delta=0.6).mean(1),
@@ -366,7 +371,7 @@ ROW_LOSSES = {
     ),
     "gaussian_nll": (
         L.GaussianNLL(), 2, 4, "normal", None,
-        lambda z, y: F.gaussian_nll_loss(z[:, :2], y, torch.exp(z[:, 2:]), eps=1e-6, reduction="none").mean(1),
+        lambda z, y: _rows(F.gaussian_nll_loss, z[:, :2], y, torch.exp(z[:, 2:]), eps=1e-6),
     ),
     "quantile": (L.Quantile([0.1, 0.8]), 2, 4, "normal", None, pinball),
     "cosine": (L.CosineSimilarity(), 3, 3, "normal", None, lambda z, y: -F.cosine_similarity(z, y)),

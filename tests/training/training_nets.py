@@ -111,7 +111,7 @@ def trained_small(seed):
 
 
 def run_script(source, *arguments, folder, timeout=120):
-    """Run a script in a process of its own, with this folder and the package importable; returns its output."""
+    """Run a script in its own process, with this folder and the package importable; returns its output."""
     path = Path(folder) / "script.py"
     path.write_text(source)
     done = subprocess.run(

@@ -76,6 +76,7 @@ def one_thread() -> Iterator[None]:
                 _pointers()  # the library to be limited must be loaded
                 _controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
             if _limiter is None:
+                _take_control()
                 _limiter = _controller.limit(limits=1)
         _users += 1
     try:
@@ -84,8 +85,33 @@ def one_thread() -> Iterator[None]:
         with _lock:
             _users = max(0, _users - 1)
             if _users == 0 and _limiter is not None:
+                _take_control()
                 _limiter.restore_original_limits()
                 _limiter = None
+                _take_control()
+
+
+def one_thread_here() -> None:
+    """Limit the calling thread, a helper that ends soon, where a library's limit is one of each thread.
+
+    That is so of OpenBLAS built with OpenMP only; then `one_thread` limits nobody but its caller.
+    """
+    with _lock:
+        libraries = [] if _controller is None else _controller.lib_controllers
+    for library in libraries:
+        if getattr(library, "threading_layer", None) == "openmp":
+            library.set_num_threads(1)
+
+
+def _take_control() -> None:
+    """Let the calling thread set limits: since threadpoolctl 3.8 only the first thread that did may.
+
+    Without this a fit outside the main thread would leave BLAS with all its threads, silently.
+    """
+    for library in _controller.lib_controllers:
+        clear = getattr(library, "clear_controlling_thread", None)
+        if clear is not None:
+            clear(force=True)
 
 
 def record() -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn.backends.cpu import interpreter as control
 from fastnn.backends.cpu import kernels, registers
-from fastnn.backends.cpu.blas import one_thread
+from fastnn.backends.cpu.blas import one_thread, one_thread_here
 from fastnn.backends.cpu.jit import compile_kernel
 from fastnn.backends.cpu.lowering import Flag, InputStride, LaneStride, Row, Scratch, Target, Workspace
 from fastnn.backends.cpu.registers import WIDTH
@@ -395,6 +395,8 @@ class Session:
 
     def _member(self, thread: int) -> None:
         """Be one thread of the team (a method: a helper keeps the session's memory alive)."""
+        if thread and self._linked.uses_blas:
+            one_thread_here()
         self._run(self._q.ctypes.data, self._r[thread].ctypes.data)
 
     def _dismiss(self, helpers: list[threading.Thread]) -> None:
