@@ -10,7 +10,7 @@ from fastnn.graph.update import AVERAGE
 from fastnn.training.step import StepPlan
 
 #: Weights and state up to this size are copied now and then, to go back to should the weights overflow.
-COPIED_BYTES = 32 << 20
+COPIED_BYTES, COPY_SECONDS = 32 << 20, 0.01
 
 
 class OptimizerState:
@@ -50,8 +50,8 @@ class OptimizerState:
 class LastFinite:
     """A copy of weights and optimizer state from when every weight was finite.
 
-    It is renewed before a compiled call, unless that would take more than a fiftieth of the time. A model
-    above 32 MiB is not copied: its loss almost always overflows before its weights do.
+    It is renewed before a compiled call, at most every 10 ms and for at most a fiftieth of the time. A
+    model above 32 MiB is not copied: its loss almost always overflows before its weights do.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class LastFinite:
     def renew(self, step: int) -> None:
         """Copy, if it is time to."""
         now = time.perf_counter()
-        if not self._wanted or now - self._taken < 50.0 * self._cost or not self.holds():
+        if not self._wanted or now - self._taken < max(COPY_SECONDS, 50.0 * self._cost) or not self.holds():
             return
         if self._copies:
             for copy, array in zip(self._copies, self._arrays, strict=True):

@@ -285,6 +285,11 @@ def test_indices_outside_the_table_are_refused(index):
         ops.embedding_grad(index, np.ones((1, 2)), size=3)
 
 
+def test_tables_have_two_axes():
+    with pytest.raises(ShapeError, match="table of shape"):
+        ops.embedding([0, 1], np.ones(4))
+
+
 @pytest.mark.parametrize("index", [[2**31], [-(2**31) - 1], [2**32]])
 def test_indices_of_more_than_32_bits_are_refused(index):
     with pytest.raises(DataError, match="32-bit"):

@@ -268,7 +268,6 @@ def test_frozen_batch_norm_is_torchs(batch):
         ("layer_norm", [(3, 4), (4,), (3,)], {}, "one number a unit"),
         ("batch_norm_infer", [(3, 4), (3,), (4,)], {"scale": False, "center": False}, "one number a unit"),
         ("standardize", [(3, 4), (1,), (1,)], {}, "one number a unit"),
-        ("embedding", [(3,), (4,)], {}, "table of shape"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(name, shapes, attrs, message):
