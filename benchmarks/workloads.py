@@ -154,8 +154,12 @@ def _returns(name: str, **changes: Any) -> Workload:
     base: dict[str, Any] = {
         "data": "returns", "rows": 64_000, "sizes": (45, 64, 64, 1), "activation": "relu", "loss": BCE,
         "optimizer": ADAM[0], "optimizer_args": ADAM[1], "batch_size": 32, "dropout": 0.5,
-        "check_epochs": 3, "tolerance": 0.004,
+        # Twelve seeds of one library spread by 0.0018 with dropout, 0.0008 without: three times the spread of
+        # the difference of two runs.
+        "check_epochs": 3, "tolerance": 0.008,
     }  # fmt: skip
+    if changes.get("dropout") == 0.0:
+        base["tolerance"] = 0.004
     return Workload(name, **base | changes)
 
 
