@@ -156,10 +156,12 @@ def test_blas_has_one_thread_wherever_the_fit_runs(thread_is_first):
 
 # ------------------------------------------------------------------------------------------ interrupts
 INTERRUPTED = """
-import sys
+import signal, sys
 import numpy as np
 import training_nets as n
 
+# A test run in the background of a script is told to ignore Ctrl-C, and its children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 name, threads, callbacks = sys.argv[1], int(sys.argv[2]), []
 if sys.argv[3] == "bar":
     sys.stderr = open("/dev/null", "w")
