@@ -21,16 +21,17 @@ FLOORS = [
     ["errors"],
     ["random", "serialization", "gradcheck"],
     ["ops"],
-    ["program", "arrays"],
+    ["program", "arrays", "io"],
     ["backends"],
     ["graph"],
-    ["activations", "initializers", "regularizers", "constraints"],
+    ["activations", "initializers", "regularizers", "constraints", "schedules"],
     ["layers", "losses", "optimizers", "metrics"],
+    ["viz"],
     ["callbacks"],
     ["training"],
     ["models"],
-    ["data", "datasets"],
-    ["viz"],
+    ["data"],
+    ["datasets"],
     ["cli"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -57,7 +58,10 @@ NAMES_THE_CPU = {
     "ops/dispatch.py": "finds the backend of an array",
 }
 #: Packages that may be missing: imported inside functions.
-OPTIONAL = {"pandas", "pyarrow", "sklearn", "matplotlib", "cupy", "IPython", "torch", "polars"}
+OPTIONAL = {
+    *("pandas", "pyarrow", "sklearn", "matplotlib", "cupy", "IPython", "torch", "polars", "h5py", "tensorboard"),
+    *("tensorboardX", "skfolio", "great_tables", "statsmodels"),
+}
 #: Packages that are always there.
 REQUIRED = {"numpy", "numba", "llvmlite", "scipy", "threadpoolctl", "tqdm"}
 

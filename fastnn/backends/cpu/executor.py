@@ -194,6 +194,8 @@ class Session:
         For each accumulator, whether a batch's sum is to be multiplied by the batch's rows.
     seed, shuffle, step, epoch, position : int
         Where the random streams and the run stand.
+    sums : ndarray of float64, optional
+        The sums of the epoch so far, where `position` is not its beginning.
     threads : int or None
         At most so many threads; None lets the cost model decide.
     """
@@ -217,6 +219,7 @@ class Session:
         step: int = 0,
         epoch: int = 0,
         position: int = 0,
+        sums: np.ndarray | None = None,
         threads: int | None = None,
     ):
         self.program = program
@@ -233,6 +236,8 @@ class Session:
         self.state[control.AT_STEP] = step
         self.state[control.AT_EPOCH] = epoch
         self.state[control.AT_POSITION] = position
+        if sums is not None:
+            self._epoch_sums[:] = sums
         self.stop = self._stop
         self._log = np.zeros((0, self._sums))
         self.seconds_per_step = 0.0
@@ -357,6 +362,13 @@ class Session:
     def sums(self) -> np.ndarray:
         """The sums of the current epoch so far."""
         return self._epoch_sums
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """The flat gradient vector as the latest step's update left it; a view, written by every step."""
+        start = self._gradients_at - self._memory.ctypes.data
+        itemsize = np.dtype(self.program.dtype).itemsize
+        return self._memory[start : start + self.program.gradients * itemsize].view(self.program.dtype)
 
     def run(self, steps: int, epochs: int) -> tuple[np.ndarray, int]:
         """Run at most `steps` steps, until `epochs` epochs have ended.
