@@ -73,7 +73,7 @@ def _own(given: Any) -> Any:
         if not type(given).__module__.startswith("fastnn."):
             yield type(given)
         yield from _own([value for value in vars(given).values() if isinstance(value, Configurable)])
-    elif callable(given) and not getattr(given, "__module__", "").startswith("fastnn."):
+    elif callable(given) and not (getattr(given, "__module__", None) or "").startswith("fastnn."):
         yield given
 
 
