@@ -89,9 +89,7 @@ def preview(network: SavedNetwork, found: Any) -> str:
     target = network.target
     lines = [
         [str(row), *(value if isinstance(value, str) else f"{value:.6g}" for value in values)]
-        for row, values in zip(
-            found.index[:PREVIEW], found.head(PREVIEW).itertuples(index=False), strict=True
-        )
+        for row, *values in found.head(PREVIEW).itertuples()
     ]
     text = table(["row", *found.columns], lines)
     if len(found) > PREVIEW:
