@@ -126,7 +126,10 @@ def test_a_training_that_fails_ends_with_the_average(hook):
 
 def test_evaluate_and_predict_on_their_own():
     model, swap = net(), SwapEMAWeights()
-    model.evaluate(X, Y, callbacks=[swap])  # before any step there is no average
+    for _ in range(2):  # before any step there is no average
+        assert model.evaluate(X, Y, callbacks=[swap]) == model.evaluate(X, Y)
+        fit(model, epochs=0)
+        model.set_weights([weights + 1 for weights in model.get_weights()])
     fit(model)
     before = model.get_weights()
     assert model.evaluate(X, Y, callbacks=[swap]) == model.evaluate(X, Y)
