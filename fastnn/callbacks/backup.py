@@ -6,7 +6,7 @@ import contextlib
 import os
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from fastnn.serialization import check_bool, check_integer
 
 #: What a backup's description says it is.
 KIND = "backup of a training"
-LATEST, PREVIOUS, NEXT = "latest.fastnn", "previous.fastnn", "next.fastnn"
+LATEST, PREVIOUS = "latest.fastnn", "previous.fastnn"
 
 
 class Backup(NamedTuple):
@@ -101,6 +101,8 @@ class BackupAndRestore(Callback):
     (True, True)
     """
 
+    part_of_training: ClassVar[bool] = False
+
     def __init__(
         self,
         backup_dir: str | os.PathLike[str],
@@ -119,11 +121,14 @@ class BackupAndRestore(Callback):
                 f"`save_freq` of {where} must be 'epoch' or a number of batches. Received: {save_freq!r}."
             )
         self.backup_dir = Path(backup_dir)
-        self.save_freq = save_freq if save_freq == "epoch" else check_integer("save_freq", save_freq, where, 1)
+        self.save_freq = (
+            save_freq if save_freq == "epoch" else check_integer("save_freq", save_freq, where, 1)
+        )
         self.double_checkpoint = check_bool("double_checkpoint", double_checkpoint, where)
         self.delete_checkpoint = check_bool("delete_checkpoint", delete_checkpoint, where)
         self.batch_interval = 0 if self.save_freq == "epoch" else self.save_freq
         self.due = False
+        self._sound = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Nothing is due."""
@@ -147,26 +152,27 @@ class BackupAndRestore(Callback):
         FileFormatError
             If there is one, and none can be read.
         """
-        return newest(self.backup_dir)
+        self.backup_dir.mkdir(
+            parents=True, exist_ok=True
+        )  # now, so that one that cannot be made costs no epoch
+        found = newest(self.backup_dir)
+        self._sound = found is not None and found.path.endswith(LATEST)
+        return found
 
     def write(self, tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
-        """Write a backup; the one before it is intact until the new one has taken its place."""
-        self.backup_dir.mkdir(parents=True, exist_ok=True)
+        """Write a backup; at every moment the folder holds this one or the one before it, whole."""
         latest = self.backup_dir / LATEST
-        metadata = {"kind": KIND, **metadata}
-        if self.double_checkpoint and latest.exists():
-            container.write(self.backup_dir / NEXT, tensors, metadata)
+        if self.double_checkpoint and self._sound:  # a damaged one must not take the place of a sound one
             os.replace(latest, self.backup_dir / PREVIOUS)
-            os.replace(self.backup_dir / NEXT, latest)
-        else:
-            container.write(latest, tensors, metadata)
-        self.due = False
+            self._sound = False
+        container.write(latest, tensors, {"kind": KIND, **metadata})
+        self._sound, self.due = True, False
 
     def finished(self) -> None:
         """Delete the backups of a training that has ended, and the folder if that leaves it empty."""
         if not self.delete_checkpoint:
             return
-        for name in (NEXT, PREVIOUS, LATEST):  # in this order: killed in between, the newest is left
+        for name in (PREVIOUS, LATEST):  # in this order: killed in between, the newest is left
             (self.backup_dir / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # the folder holds other files, or was never made
             self.backup_dir.rmdir()
@@ -174,7 +180,7 @@ class BackupAndRestore(Callback):
 
 def newest(folder: Path) -> Backup | None:
     """Return the newest backup in a folder that can be read, or None; a damaged one is told by a warning."""
-    names = [folder / name for name in (LATEST, PREVIOUS, NEXT)]
+    names = [folder / name for name in (LATEST, PREVIOUS)]
     paths = [path for path in names if path.exists()]
     for path in paths:
         try:

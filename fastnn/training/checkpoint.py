@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from fastnn.callbacks.backup import BackupAndRestore, Backup, read_backup
+from fastnn.callbacks.backup import Backup, BackupAndRestore, read_backup
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
-from fastnn.callbacks.progress import ProgressBar
 from fastnn.errors import ArgumentError, FileFormatError
 from fastnn.training.fingerprint import Fingerprint, canonical, description, differences, weights_hash
 from fastnn.training.packing import pack, unpack
@@ -92,7 +91,8 @@ class Checkpointing:
         FileFormatError, OSError
             If it cannot be read.
         """
-        found = next((b for b in (callback.find() for callback in self._backups) if b is not None), None)
+        backups = [callback.find() for callback in self._backups]
+        found = next((backup for backup in backups if backup is not None), None)
         if found is None and resume is not None:
             found = read_backup(resume)
         if found is None:
@@ -106,8 +106,13 @@ class Checkpointing:
         for number, prediction in enumerate(training.predictions):
             if f"prediction/{number}" in tensors:
                 prediction[...] = tensors[f"prediction/{number}"]
-        training.go_to(content["step"], content["epochs_done"], content["position"], tensors["sums"], content["seed"])
+        training.go_to(
+            content["step"], content["epochs_done"], content["position"], tensors["sums"], content["seed"]
+        )
+        training.state.swapped = content["swapped"]
         training.model.stop_training = content["stopped"]
+        if training.model.seed_is_drawn:
+            training.model.seed = content["model_seed"]
         self._history.load_state_dict(content["history"])
         self._earlier = self._history.seconds
         self._identity = found.metadata["identity"]
@@ -147,7 +152,10 @@ class Checkpointing:
             here["started"] = there["started"]
             here["optimizer"]["config"]["learning_rate"] = there["optimizer"]["config"]["learning_rate"]
         found_names = [state["class_name"] for state in found.metadata["content"]["callbacks"]]
-        there["callbacks"], here["callbacks"] = found_names, [type(c).__name__ for c in self._stateful()]
+        there["callbacks"], here["callbacks"] = (
+            found_names,
+            [type(callback).__name__ for callback in self._called.stateful],
+        )
         differing = list(differences(there, here))
         if differing:
             more = f"; and {len(differing) - 3} more" if len(differing) > 3 else ""
@@ -164,19 +172,13 @@ class Checkpointing:
         _, content = self._waiting
         if content["position"]:  # the epoch had begun: what its beginning did is in the states, if kept there
             self._called.call("on_epoch_begin", content["epoch"], {})
-        for callback, state in zip(self._stateful(), content["callbacks"], strict=True):
-            if hasattr(callback, "load_state_dict"):
-                callback.load_state_dict(state["state"])
+        self._called.load_state_dict(content["callbacks"])
         self._set_learning_rate(content)
         self._waiting = None
 
     def _set_learning_rate(self, content: Mapping[str, Any]) -> None:
         if content["learning_rate"] is not None:
             self._training.compiled.optimizer.learning_rate = content["learning_rate"]
-
-    def _stateful(self) -> list[Any]:
-        """Return the callbacks whose states are the training's."""
-        return [c for c in self._called.callbacks if not isinstance(c, (BackupAndRestore, ProgressBar))]
 
     # ------------------------------------------------------------------ backing up
     def settled(self) -> None:
@@ -207,16 +209,13 @@ class Checkpointing:
             "epochs_done": session.epoch,
             "position": session.position,
             "seed": training.seed,
-            "stopped": bool(training.model.stop_training),
+            "model_seed": training.model.seed,
+            "swapped": training.state.swapped,
+            # A stop in the middle of an epoch interrupts the training; one at an epoch's end is part of it.
+            "stopped": bool(training.model.stop_training) and not session.position,
             "learning_rate": rate if isinstance(rate, float) else None,
             "history": self._history.state_dict(),
-            "callbacks": [
-                {
-                    "class_name": type(callback).__name__,
-                    "state": callback.state_dict() if hasattr(callback, "state_dict") else {},
-                }
-                for callback in self._stateful()
-            ],
+            "callbacks": self._called.state_dict(),
         }
         packed = pack(content, arrays, "The state of a callback, or History,")
         return arrays, {"version": VERSION, "identity": self.identity(), "content": packed}

@@ -97,9 +97,7 @@ def content_hash(arrays: Sequence[tuple[str, np.ndarray]]) -> str:
 def weights_hash(model: Any) -> str:
     """Return the SHA-256 of all variables, layer by layer: shapes, dtype and bytes."""
     array = model.storage.array
-    parts = [
-        (str(tuple(v.shape)), array[v.offset : v.offset + v.size]) for v in model.variables
-    ]
+    parts = [(str(tuple(v.shape)), array[v.offset : v.offset + v.size]) for v in model.variables]
     return content_hash(parts)
 
 
