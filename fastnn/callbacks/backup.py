@@ -121,9 +121,9 @@ class BackupAndRestore(Callback):
                 f"`save_freq` of {where} must be 'epoch' or a number of batches. Received: {save_freq!r}."
             )
         self.backup_dir = Path(backup_dir)
-        self.save_freq = (
-            save_freq if save_freq == "epoch" else check_integer("save_freq", save_freq, where, 1)
-        )
+        self.save_freq = save_freq
+        if save_freq != "epoch":
+            self.save_freq = check_integer("save_freq", save_freq, where, 1)
         self.double_checkpoint = check_bool("double_checkpoint", double_checkpoint, where)
         self.delete_checkpoint = check_bool("delete_checkpoint", delete_checkpoint, where)
         self.batch_interval = 0 if self.save_freq == "epoch" else self.save_freq
@@ -152,9 +152,7 @@ class BackupAndRestore(Callback):
         FileFormatError
             If there is one, and none can be read.
         """
-        self.backup_dir.mkdir(
-            parents=True, exist_ok=True
-        )  # now, so that one that cannot be made costs no epoch
+        self.backup_dir.mkdir(parents=True, exist_ok=True)  # now: should it fail, no epoch is lost
         found = newest(self.backup_dir)
         self._sound = found is not None and found.path.endswith(LATEST)
         return found

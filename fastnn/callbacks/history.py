@@ -77,8 +77,8 @@ class History(Callback):
         The same run gives the same certificate: whatever the number of threads, with cold or warm kernel
         caches, in one go or interrupted and resumed. It is the SHA-256 of :attr:`evidence`, which holds
 
-        * hashes of the training and validation data as the program reads them: dtypes, shapes, contents, sample
-          weights (class weights are folded into them); not whether they came as lists, arrays or data frames;
+        * hashes of the training and validation data as the program reads them: dtypes, shapes, contents,
+          sample weights (with class weights folded in); not whether they came as lists, arrays or frames;
         * the model's structure without its name and those of its layers, its dtype, the optimizer with the
           learning rate it began with, losses, loss weights and metrics;
         * seed, batch size, rows an epoch, whether rows were shuffled, how often and on how many rows it was

@@ -93,11 +93,11 @@ class Fitting(Compiling):
         seed : int, optional
             Shuffle and drop out by this seed instead of the model's.
         resume : str or PathLike, optional
-            Go on from a backup, the file or folder that BackupAndRestore wrote, to the same bits as a training
-            that was never interrupted: weights, optimizer state, order of rows, dropout, History and the
-            callbacks' states, also from the middle of an epoch. The other arguments are those of the
-            interrupted call, but for `epochs`, `verbose` and `threads`. A backup that a BackupAndRestore among
-            the `callbacks` finds goes first.
+            Go on from a backup, the file or folder that BackupAndRestore wrote, to the same bits as a
+            training that was never interrupted: weights, optimizer state, order of rows, dropout, History and
+            the callbacks' states, also from the middle of an epoch. The other arguments are those of the
+            interrupted call, but for `epochs`, `verbose` and `threads`. A backup that a BackupAndRestore
+            among the `callbacks` finds goes first.
 
         Returns
         -------

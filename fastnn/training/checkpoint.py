@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import warnings
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class Checkpointing:
             "started": self._started,
         }
         self._identity: dict[str, Any] | None = None
-        self._waiting: tuple[Backup, dict[str, Any]] | None = None
+        self._waiting: tuple[dict[str, np.ndarray], dict[str, Any]] | None = None
         self._earlier = 0.0
 
     def identity(self) -> dict[str, Any]:
@@ -98,31 +98,22 @@ class Checkpointing:
         if found is None:
             return first_epoch
         content = self._check(found)
-        training, tensors = self._training, found.tensors
-        training.model.storage.array[...] = tensors["parameters"]
-        for name, slot in zip(training.state.names, training.state.slots, strict=True):
-            slot[...] = tensors[f"slot/{name}"]
-        training.state.hyper[...] = tensors["hyper"]
-        for number, prediction in enumerate(training.predictions):
-            if f"prediction/{number}" in tensors:
-                prediction[...] = tensors[f"prediction/{number}"]
-        training.go_to(
-            content["step"], content["epochs_done"], content["position"], tensors["sums"], content["seed"]
-        )
-        training.state.swapped = content["swapped"]
-        training.model.stop_training = content["stopped"]
-        if training.model.seed_is_drawn:
-            training.model.seed = content["model_seed"]
+        training, model = self._training, self._training.model
+        where = content["step"], content["epochs_done"], content["position"]
+        training.go_to(*where, found.tensors["sums"], content["seed"])
+        self._waiting = (found.tensors, content)
+        self._put_back()
+        model.stop_training = content["stopped"]
+        if model.seed_is_drawn:
+            model.seed = content["model_seed"]
         self._history.load_state_dict(content["history"])
         self._earlier = self._history.seconds
         self._identity = found.metadata["identity"]
-        self._waiting = (found, content)
-        self._set_learning_rate(content)
         return content["epoch"]
 
     def _check(self, found: Backup) -> dict[str, Any]:
         """Return a backup's contents if it is of this training and this file's version."""
-        metadata, training = found.metadata, self._training
+        metadata = found.metadata
         if metadata.get("version") != VERSION:
             raise FileFormatError(
                 f"The backup {found.path!r} has contents of version {metadata.get('version')}, and this "
@@ -130,11 +121,14 @@ class Checkpointing:
             )
         self._check_identity(found, json.loads(canonical(self.identity())))
         content: dict[str, Any] = unpack(metadata["content"], found.tensors)
-        expected = self._arrays()
-        for name, array in expected.items():
+        training, position = self._training, content["position"]
+        if not 0 <= position < training.rows or position % training.batch_size:
+            raise FileFormatError(
+                f"The backup {found.path!r} stands at row {position}, where no step begins."
+            )
+        for name, array in self._arrays().items():
             given = found.tensors.get(name)
-            optional = name.startswith("prediction/") and not content["position"]
-            if given is None and optional:
+            if given is None and name.startswith("prediction/") and not position:
                 continue
             if given is None or given.shape != array.shape or given.dtype != array.dtype:
                 raise FileFormatError(
@@ -151,11 +145,9 @@ class Checkpointing:
         if there["started"]["step"] < self._started["step"]:  # the fit that was interrupted, in this process
             here["started"] = there["started"]
             here["optimizer"]["config"]["learning_rate"] = there["optimizer"]["config"]["learning_rate"]
-        found_names = [state["class_name"] for state in found.metadata["content"]["callbacks"]]
-        there["callbacks"], here["callbacks"] = (
-            found_names,
-            [type(callback).__name__ for callback in self._called.stateful],
-        )
+        there["callbacks"] = [state["class_name"] for state in found.metadata["content"]["callbacks"]]
+        here["callbacks"] = [type(callback).__name__ for callback in self._called.stateful]
+        versions = there.pop("fastnn"), here.pop("fastnn")
         differing = list(differences(there, here))
         if differing:
             more = f"; and {len(differing) - 3} more" if len(differing) > 3 else ""
@@ -164,19 +156,33 @@ class Checkpointing:
                 "('there' is the backup, 'here' this call of fit). Give each training a backup_dir of its "
                 "own, or remove the old backup to begin afresh."
             )
+        if versions[0] != versions[1]:
+            warnings.warn(
+                f"The backup {found.path!r} was written by fastnn {versions[0]}. With {versions[1]} the "
+                "training goes on, but perhaps not to the same bits.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def begin(self) -> None:
         """Hand callbacks and optimizer the state of the backup; after ``on_train_begin``."""
         if self._waiting is None:
             return
-        _, content = self._waiting
+        content = self._waiting[1]
         if content["position"]:  # the epoch had begun: what its beginning did is in the states, if kept there
             self._called.call("on_epoch_begin", content["epoch"], {})
         self._called.load_state_dict(content["callbacks"])
-        self._set_learning_rate(content)
+        self._put_back()  # what a hook may have changed when training began
         self._waiting = None
 
-    def _set_learning_rate(self, content: Mapping[str, Any]) -> None:
+    def _put_back(self) -> None:
+        """Put weights, optimizer state and learning rate back."""
+        assert self._waiting is not None
+        tensors, content = self._waiting
+        for name, array in self._arrays().items():
+            if name in tensors:  # predictions are not, at an epoch's end
+                array[...] = tensors[name]
+        self._training.state.swapped = content["swapped"]
         if content["learning_rate"] is not None:
             self._training.compiled.optimizer.learning_rate = content["learning_rate"]
 

@@ -126,13 +126,15 @@ def description(training: Any) -> dict[str, Any]:
 def _describe(training: Any) -> dict[str, Any]:
     model, compiled = training.model, training.compiled
     structure = _nameless(plain(model.get_config()))
+    optimizer = compiled.optimizer
+    settings = {name: plain(getattr(optimizer, name)) for name in optimizer.argument_names()}
     return {
         "model": {key: item for key, item in structure.items() if key not in ("seed", "dtype")},
         "dtype": model.dtype,
         "losses": [plain(loss) for loss in compiled.losses],
         "loss_weights": [float(weight) for weight in compiled.loss_weights],
         "metrics": [[k, plain(metric), weighted] for k, metric, weighted in training.metrics],
-        "optimizer": plain(compiled.optimizer),
+        "optimizer": {"class_name": type(optimizer).__name__, "config": settings},
     }
 
 

@@ -100,7 +100,7 @@ class Training:
         self._settled: Callable[[], None] = _nothing
 
     def go_to(self, step: int, epoch: int, position: int, sums: np.ndarray, seed: int) -> None:
-        """Stand where an earlier training stood: so many steps and epochs done, and rows of the next epoch."""
+        """Stand where an earlier training stood: steps and epochs done, and rows of the epoch under way."""
         self.state.step, self.state.epoch, self.seed = step, epoch, seed
         self.session = self._open(seed=seed, step=step, epoch=epoch, position=position, sums=sums)
 
