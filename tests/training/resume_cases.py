@@ -123,7 +123,7 @@ CASES = {
     "watched": Case(
         lambda: optimizers.Adam(0.2),
         callbacks=_watched,
-        fit={**VALIDATION, "epochs": 8, "validation_freq": 1},
+        fit={**VALIDATION, "epochs": 20},
     ),
     "weighted": Case(lambda: optimizers.Adagrad(0.05), fit={"class_weight": {0: 1.0, 1: 2.5}, "seed": 99}),
 }
