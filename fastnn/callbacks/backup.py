@@ -220,4 +220,7 @@ def read_backup(path: str | os.PathLike[str]) -> Backup:
             f"{os.fspath(path)!r} is no backup of a training, as BackupAndRestore writes it. To go on with a "
             "saved model, load it and pass `initial_epoch` to fit."
         )
+    missing = {"version", "identity", "content"} - metadata.keys()
+    if missing:
+        raise FileFormatError(f"The backup {os.fspath(path)!r} lacks {sorted(missing)}.")
     return Backup(os.fspath(path), tensors, metadata)

@@ -20,6 +20,10 @@ from fastnn.training.trainer import Training
 
 #: Of the layout of a backup's contents.
 VERSION = 1
+CONTENT = {
+    "epoch", "step", "epochs_done", "position", "seed", "model_seed", "swapped", "stopped", "learning_rate",
+    "history", "callbacks",
+}  # fmt: skip
 
 
 class Checkpointing:
@@ -121,6 +125,9 @@ class Checkpointing:
             )
         self._check_identity(found, json.loads(canonical(self.identity())))
         content: dict[str, Any] = unpack(metadata["content"], found.tensors)
+        missing = CONTENT - content.keys()
+        if missing:
+            raise FileFormatError(f"The backup {found.path!r} lacks {sorted(missing)}.")
         training, position = self._training, content["position"]
         if not 0 <= position < training.rows or position % training.batch_size:
             raise FileFormatError(
