@@ -231,6 +231,11 @@ def set_random_seed(seed: int) -> None:
         _source.root, _source.drawn = int(seed), 0
 
 
+def is_seeded() -> bool:
+    """Whether :func:`set_random_seed` has been called, so that models' seeds are not drawn anew."""
+    return _source.root is not None
+
+
 def next_seed() -> int:
     """Return a seed for a model that was given none."""
     with _source.lock:

@@ -1,5 +1,6 @@
 """Callbacks: code that is called while a model trains, is evaluated or predicts."""
 
+from fastnn.callbacks.backup import BackupAndRestore
 from fastnn.callbacks.base import Callback, CallbackList
 from fastnn.callbacks.csv_logger import CSVLogger
 from fastnn.callbacks.early_stopping import EarlyStopping
@@ -13,6 +14,7 @@ from fastnn.callbacks.terminate_on_nan import TerminateOnNaN
 from fastnn.callbacks.time_budget import TimeBudget
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

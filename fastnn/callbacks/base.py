@@ -45,6 +45,8 @@ class Callback:
         The reading of ``time.perf_counter()`` at which training is to stop, after the step under way.
     state_attributes : tuple of str
         The attributes that :meth:`state_dict` carries.
+    part_of_training : bool, default True
+        Whether a resumed training must have this callback too. Of a progress bar, for example, False.
 
     Examples
     --------
@@ -62,6 +64,7 @@ class Callback:
     batch_interval: int = 1
     deadline: float | None = None
     state_attributes: ClassVar[tuple[str, ...]] = ()
+    part_of_training: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -189,13 +192,12 @@ class CallbackList:
                 raise ArgumentError(
                     f"`callbacks` must be fastnn.callbacks.Callback objects. Received: {callback!r}{hint}"
                 )
-        self._stateful = len(self.callbacks)
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(dict(params))
 
     def add(self, callback: Any) -> None:
-        """Call one more, whose state is not the training's: a progress bar."""
+        """Call one more."""
         self.callbacks.append(callback)
 
     def call(self, hook: str, *arguments: Any, **named: Any) -> None:
@@ -248,10 +250,15 @@ class CallbackList:
         answers = [ask(error) for ask in asked if ask is not None]
         return any(answers)
 
+    @property
+    def stateful(self) -> list[Any]:
+        """The callbacks whose states are part of the training's."""
+        return [callback for callback in self.callbacks if getattr(callback, "part_of_training", True)]
+
     def state_dict(self) -> list[dict[str, Any]]:
         """Return the states of the callbacks, ``{'class_name': ..., 'state': ...}`` each."""
         states = []
-        for callback in self.callbacks[: self._stateful]:
+        for callback in self.stateful:
             state = callback.state_dict() if hasattr(callback, "state_dict") else {}
             states.append({"class_name": type(callback).__name__, "state": state})
         return states
@@ -265,7 +272,7 @@ class CallbackList:
             If these are not the states of callbacks of the same classes in the same order; nothing has
             been handed out then.
         """
-        callbacks = self.callbacks[: self._stateful]
+        callbacks = self.stateful
         expected = [type(callback).__name__ for callback in callbacks]
         received = [state["class_name"] for state in states]
         if expected != received:

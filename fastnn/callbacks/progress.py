@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from fastnn.callbacks.base import Callback
 
@@ -32,6 +32,8 @@ class ProgbarLogger(Callback):
     >>> progress.on_epoch_end(0, {"loss": 0.25})
     Epoch 1/10 - loss: 0.2500
     """
+
+    part_of_training: ClassVar[bool] = False
 
     def __init__(self, verbose: Any = None, first_epoch: int = 0):
         super().__init__()

@@ -15,6 +15,7 @@ from fastnn.errors import ArgumentError, DataError, NonFiniteLossError
 from fastnn.models.compiling import Compiling
 from fastnn.models.settings import FitSettings
 from fastnn.training import inference
+from fastnn.training.checkpoint import Checkpointing
 from fastnn.training.table import Table, as_list, read_table
 from fastnn.training.trainer import Training
 
@@ -54,6 +55,7 @@ class Fitting(Compiling):
         *,
         threads: int | None = None,
         seed: int | None = None,
+        resume: Any = None,
     ) -> History:
         """Train.
 
@@ -90,6 +92,12 @@ class Fitting(Compiling):
             At most so many threads; by default a cost model decides. Results do not depend on it.
         seed : int, optional
             Shuffle and drop out by this seed instead of the model's.
+        resume : str or PathLike, optional
+            Go on from a backup, the file or folder that BackupAndRestore wrote, to the same bits as a
+            training that was never interrupted: weights, optimizer state, order of rows, dropout, History and
+            the callbacks' states, also from the middle of an epoch. The other arguments are those of the
+            interrupted call, but for `epochs`, `verbose` and `threads`. A backup that a BackupAndRestore
+            among the `callbacks` finds goes first.
 
         Returns
         -------
@@ -99,7 +107,10 @@ class Fitting(Compiling):
         Raises
         ------
         ShapeError, DtypeError, DataError, ArgumentError
-            Before training, if the data cannot be used; the model is as it was.
+            Before training, if the data cannot be used, or a backup belongs to another training; the model is
+            as it was.
+        FileFormatError, OSError
+            If a backup cannot be read or written.
         NonFiniteLossError
             If the loss or a gradient turns NaN or infinite; the last finite weights are kept. With the
             callback TerminateOnNaN training ends without the error.
@@ -133,10 +144,15 @@ class Fitting(Compiling):
         validate = None
         if validation is not None:
             validate = self._validation(validation, settings, called)
-        return self._train(training, called, validate, settings)
+        return self._train(training, called, validate, settings, validation)
 
     def _train(
-        self, training: Training, called: CallbackList, validate: Any, settings: FitSettings
+        self,
+        training: Training,
+        called: CallbackList,
+        validate: Any,
+        settings: FitSettings,
+        validation: Table | None,
     ) -> History:
         """Run a training with its callbacks."""
         if settings.verbose and not any(isinstance(given, ProgbarLogger) for given in called.callbacks):
@@ -147,19 +163,24 @@ class Fitting(Compiling):
         for callback in (*called.callbacks, history):
             callback.set_model(self)
             callback.set_params(dict(parameters))
+        checkpointing = Checkpointing(training, called, history, settings.identity(), validation)
+        first_epoch = checkpointing.restore(settings.resume, settings.initial_epoch)
         started = time.perf_counter()
         called.call("on_train_begin", {})
+        checkpointing.begin()
         try:
             training.run(
-                called, history, settings.initial_epoch, settings.epochs, validate, settings.validation_freq
-            )
+                called, history, first_epoch, settings.epochs, validate, settings.validation_freq,
+                checkpointing.settled,
+            )  # fmt: skip
         except NonFiniteLossError as error:
             if not called.ends_quietly(error):
                 raise
         finally:
-            history.seconds = time.perf_counter() - started
             training.state.finish(self.storage.array, self.trainable_variables)
             called.call("on_train_end", history.last())
+            checkpointing.ended(time.perf_counter() - started)
+        checkpointing.finished()
         return history
 
     def _validation(self, table: Table, settings: FitSettings, called: CallbackList) -> Any:

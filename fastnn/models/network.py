@@ -37,6 +37,7 @@ class Network:
         where = f"model {self.name!r}"
         self.dtype = check_choice("dtype", dtype, where, ("float32", "float64"))
         self._given_seed = None if seed is None else check_seed(seed, where)
+        self._seed_is_drawn = seed is None and not random.is_seeded()
         self.seed = random.next_seed() if self._given_seed is None else self._given_seed
         self._input_keys: list[str] | None = None
         self._output_keys: list[str] | None = None
@@ -66,6 +67,11 @@ class Network:
         place(variables, self.dtype, self.seed)
         self.inputs, self.outputs = list(inputs), list(outputs)
         self._calls, self._layers = calls, layers
+
+    @property
+    def seed_is_drawn(self) -> bool:
+        """Whether nothing fixes the model's seed, so that it is another in each process."""
+        return self._seed_is_drawn
 
     @property
     def built(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ class FitSettings:
     validation_freq: int | frozenset[int]
     threads: int | None
     seed: int | None
+    resume: str | None
 
     @classmethod
     def check(cls, given: dict[str, Any]) -> FitSettings:
@@ -60,6 +62,7 @@ class FitSettings:
             validation_split=_check_share(given["validation_split"]),
             shuffle=check_bool("shuffle", given["shuffle"], "fit"),
             validation_freq=_check_freq(given["validation_freq"]),
+            resume=_check_path(given["resume"]),
             seed=None if given["seed"] is None else check_seed(given["seed"], "fit"),
             **whole,  # type: ignore[arg-type]
         )
@@ -68,6 +71,15 @@ class FitSettings:
     def validation_rows(self) -> int | None:
         """How many rows are evaluated at most; None for all."""
         return None if self.validation_steps is None else self.validation_steps * self.validation_batch_size
+
+    def identity(self) -> dict[str, Any]:
+        """Return what, besides the data, a resumed training must have in common, as plain data."""
+        frequency = self.validation_freq
+        return {
+            "initial_epoch": self.initial_epoch,
+            "validation_rows": self.validation_rows,
+            "validation_freq": frequency if isinstance(frequency, int) else sorted(frequency),
+        }
 
     def split(self, table: Table) -> tuple[Table, Table | None]:
         """Return the rows to train on and the last ones, to validate on."""
@@ -80,6 +92,12 @@ class FitSettings:
                 f"{'train' if start == 0 else 'validate'} on. Received: {table.rows} rows."
             )
         return table.split(start)
+
+
+def _check_path(value: Any) -> str | None:
+    if value is not None and (not isinstance(value, (str, os.PathLike)) or not os.fspath(value)):
+        raise ArgumentError(f"`resume` of fit must be a backup's path, or None. Received: {value!r}.")
+    return None if value is None else str(os.fspath(value))
 
 
 def _check_share(value: Any) -> float:

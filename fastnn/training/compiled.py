@@ -71,6 +71,7 @@ class Compiled:
         ]
         self.metrics = self._metrics(metrics, "metrics")
         self.weighted_metrics = self._metrics(weighted_metrics, "weighted_metrics")
+        self.described: tuple[Any, dict[str, Any]] | None = None  # see fingerprint.description
 
     def _per_output(self, given: Any, what: str) -> list[Any]:
         """Distribute a single item, list or dict over the outputs."""

@@ -35,9 +35,16 @@ class Evaluator:
         return {key: values.tolist() for key, values in self._streams(log, self.rows).items()}
 
     def logs(
-        self, sums: np.ndarray, predictions: Sequence[np.ndarray] | None, rows: int | None = None
+        self,
+        sums: np.ndarray,
+        predictions: Sequence[np.ndarray] | None,
+        rows: int | None = None,
+        visited: Any = None,
     ) -> dict[str, float]:
-        """Return the logs of one epoch; without predictions only the values that are sums."""
+        """Return the logs of one epoch; without predictions only the values that are sums.
+
+        `visited` indexes the rows that have been predicted; None means all.
+        """
         found = {
             key: float(values[0]) for key, values in self._streams(sums[None, :], rows or self.rows).items()
         }
@@ -45,7 +52,9 @@ class Evaluator:
             return found
         for number, (k, metric, weighted) in enumerate(self.metrics):
             if number not in self.plan.streamed:
-                found[self.compiled.metric_key(k, metric)] = self._exact(k, metric, weighted, predictions)
+                found[self.compiled.metric_key(k, metric)] = self._exact(
+                    k, metric, weighted, predictions, visited
+                )
         return {key: found[key] for key in self._keys() if key in found}
 
     def _keys(self) -> list[str]:
@@ -79,15 +88,17 @@ class Evaluator:
             found[compiled.metric_key(k, metric)] = np.array([metric.finish(value) for value in mean])
         return found
 
-    def _exact(self, k: int, metric: Metric, weighted: bool, predictions: Sequence[np.ndarray]) -> Any:
+    def _exact(
+        self, k: int, metric: Metric, weighted: bool, predictions: Sequence[np.ndarray], visited: Any
+    ) -> Any:
         table = self.table
         target = table.targets[k]
         if target is None:
             return float("nan")
         prediction = predictions[self.plan.stored[k]]
         weight = table.weights[k] if weighted else None
+        if visited is None:
+            visited = slice(len(prediction))
         return metric(
-            target[: len(prediction)],
-            prediction,
-            None if weight is None else weight[: len(prediction)].ravel(),
+            target[visited], prediction[visited], None if weight is None else weight[visited].ravel()
         )

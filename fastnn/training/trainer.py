@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.batches import BatchCalls
 from fastnn.callbacks.history import History
 from fastnn.errors import NonFiniteLossError
+from fastnn.random import permutation
 from fastnn.training.evaluation import Evaluator
 from fastnn.training.state import LastFinite
 from fastnn.training.step import StepPlan, step_plan
@@ -71,7 +73,10 @@ class Training:
         if program.units_major and program.in_place:
             arrays = executor.stage(program, arrays, self.batch_size)
         self.state = state
-        self.session = executor.Session(
+        self.seed_is_drawn = seed is None and model.seed_is_drawn
+        self.seed: int = model.seed if seed is None else seed
+        self._open = functools.partial(
+            executor.Session,
             program,
             parameters=model.storage.array,
             inputs=arrays,
@@ -83,17 +88,26 @@ class Training:
             total_rows=table.rows,
             losses=self.plan.losses,
             batch_mean=self.plan.batch_mean,
-            seed=model.seed if seed is None else seed,
             shuffle=self.shuffle,
-            step=state.step,
-            epoch=state.epoch,
             threads=threads,
         )
+        self.session = self._open(seed=self.seed, step=state.step, epoch=state.epoch)
         self.steps_per_epoch = -(-self.rows // self.batch_size)
         self._evaluator = Evaluator(self.compiled, self.metrics, self.plan, table, self.rows)
         self._last_finite = LastFinite(model.storage.array, state)
         self._epochs_before = 0  # epochs of earlier fits: messages count as this fit does
         self._schedule = callable(self.compiled.optimizer.learning_rate)
+        self._settled: Callable[[], None] = _nothing
+
+    def go_to(self, step: int, epoch: int, position: int, sums: np.ndarray, seed: int) -> None:
+        """Stand where an earlier training stood: steps and epochs done, and rows of the epoch under way."""
+        self.state.step, self.state.epoch, self.seed = step, epoch, seed
+        self.session = self._open(seed=seed, step=step, epoch=epoch, position=position, sums=sums)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, or next, as this fit counts."""
+        return self.session.epoch - self._epochs_before
 
     # ------------------------------------------------------------------ the loop
     def run(
@@ -104,9 +118,15 @@ class Training:
         epochs: int,
         validate: Any = None,
         validation_freq: Any = 1,
+        settled: Callable[[], None] | None = None,
     ) -> None:
-        """Train from `first_epoch` until `epochs`; `validate()` returns the validation's logs."""
+        """Train from `first_epoch` until `epochs`.
+
+        `validate()` returns the validation's logs. `settled()` is called whenever every hook of a step, or of
+        an epoch, has been called: then the training can be written to a file.
+        """
         session = self.session
+        self._settled = settled or _nothing
         every_epoch = callbacks.wants_epochs or validate is not None or bool(self.plan.stored)
         batches = callbacks.batches(self.steps_per_epoch)
         self._epochs_before = session.epoch - first_epoch
@@ -115,11 +135,12 @@ class Training:
             with session:
                 while epoch < epochs and not self._stopped(callbacks):
                     if every_epoch:
-                        callbacks.call("on_epoch_begin", epoch, {})
+                        if not session.position:  # else resumed in the middle of it
+                            callbacks.call("on_epoch_begin", epoch, {})
                         log = self._steps(callbacks, batches, 1)
                         if not len(log):
                             break
-                        logs = self._evaluator.logs(log[0], self.predictions)
+                        logs = self._evaluator.logs(log[0], self.predictions, visited=self._visited())
                         if validate is not None and _due(validation_freq, epoch):
                             logs.update({f"val_{key}": value for key, value in validate().items()})
                         try:
@@ -127,6 +148,7 @@ class Training:
                         finally:
                             history.on_epoch_end(epoch, logs)  # with what callbacks have added to the logs
                         epoch += 1
+                        self._settled()
                     else:
                         log = self._steps(callbacks, batches, epochs - epoch, partial=True)
                         history.extend(epoch, self._evaluator.columns(log))
@@ -141,8 +163,8 @@ class Training:
 
     def _record_unread(self, history: History, first_epoch: int) -> None:
         """Record epochs that had ended when Ctrl-C or a loss that is not finite kept them from being read."""
-        epoch = first_epoch + len(history.epoch)
-        unread = self.session.epoch - self._epochs_before - epoch
+        epoch = history.epoch[-1] + 1 if history.epoch else first_epoch
+        unread = self.epoch - epoch
         if unread > 0:
             history.extend(epoch, self._evaluator.columns(self.session.finished()[-unread:]))
 
@@ -176,6 +198,8 @@ class Training:
                     rows = self.rows if len(log) else session.position
                     sums = log[0] if len(log) else session.sums
                     batches.end(self._done(), self._evaluator.logs(sums, None, rows))
+                    if not len(log):
+                        self._settled()
                 stopped = self._stopped(callbacks)
                 if stopped or (len(log) and (partial or len(log) >= epochs)):
                     return log
@@ -199,9 +223,15 @@ class Training:
 
     def _done(self) -> int:
         """Steps done, counted from epoch 0."""
-        session = self.session
-        epoch = session.epoch - self._epochs_before
-        return epoch * self.steps_per_epoch + session.position // self.batch_size
+        return self.epoch * self.steps_per_epoch + self.session.position // self.batch_size
+
+    def _visited(self) -> Any:
+        """Return which rows the epoch that has just ended visited; None for all."""
+        if self.rows == self.table.rows:
+            return None
+        if not self.shuffle:
+            return slice(self.rows)
+        return permutation(self.table.rows, self.seed, self.session.epoch - 1)[: self.rows]
 
     def _guess(self) -> float:
         return self.batch_size * self.plan.program.flops_per_row / 2e10 + 2e-6
@@ -228,6 +258,10 @@ class Training:
             f"{self.steps_per_epoch}, with learning rate {float(self.state.hyper[0]):g}. {kept} "
             "A smaller learning rate, normalised inputs or clipnorm usually help."
         )
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _due(validation_freq: Any, epoch: int) -> bool:
