@@ -13,6 +13,7 @@ from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
 from fastnn.errors import NonFiniteLossError
 from fastnn.training.evaluation import Evaluator
+from fastnn.training.rate import LearningRate
 from fastnn.training.state import LastFinite
 from fastnn.training.step import StepPlan, step_plan
 from fastnn.training.table import Table
@@ -70,6 +71,7 @@ class Training:
         if program.units_major and program.in_place:
             arrays = executor.stage(program, arrays, self.batch_size)
         self.state = state
+        self.rate = LearningRate(self.compiled.optimizer, self.plan, state.hyper)
         self.session = executor.Session(
             program,
             parameters=model.storage.array,
@@ -77,6 +79,7 @@ class Training:
             outputs=self.predictions,
             slots=state.slots,
             hyper=state.hyper,
+            schedule=self.rate.schedule,
             batch_size=self.batch_size,
             epoch_rows=self.rows,
             total_rows=table.rows,
@@ -92,7 +95,6 @@ class Training:
         self._evaluator = Evaluator(self.compiled, self.metrics, self.plan, table, self.rows)
         self._last_finite = LastFinite(model.storage.array, state)
         self._epochs_before = 0  # epochs of earlier fits: messages count as this fit does
-        self._schedule = callable(self.compiled.optimizer.learning_rate)
 
     # ------------------------------------------------------------------ the loop
     def run(
@@ -144,15 +146,11 @@ class Training:
         if unread > 0:
             history.extend(epoch, self._evaluator.columns(self.session.finished()[-unread:]))
 
-    def _set_learning_rate(self) -> None:
-        """Write the optimizer's learning rate where the kernels read it: a callback may have changed it."""
-        self.state.hyper[0] = self.compiled.optimizer.learning_rate_at(self.session.step)
-
     def _run(self, steps: int, epochs: int) -> np.ndarray:
-        """Make a compiled call; a schedule gives each step a rate of its own."""
-        self._set_learning_rate()
+        """Make a compiled call; a schedule that only Python can call has a step a call."""
+        each_step = self.rate.set(self.session.step)
         self._last_finite.renew(self.session.step)
-        return self._checked(self.session.run(1 if self._schedule else steps, epochs))
+        return self._checked(self.session.run(1 if each_step else steps, epochs))
 
     def _steps(self, epochs: int, callbacks: CallbackList | None, partial: bool = False) -> np.ndarray:
         """Run until `epochs` epochs have ended (if `partial`, any), in calls of a bounded time."""
