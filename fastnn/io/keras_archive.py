@@ -1,4 +1,4 @@
-"""Keras 3's files as data: the zip archive ``.keras``, and the HDF5 layout of ``.weights.h5`` inside or beside it.
+"""Keras 3's files as data: the zip archive ``.keras``, and the HDF5 layout of ``.weights.h5`` within or alone.
 
 A ``.keras`` file is a zip of ``config.json``, ``metadata.json`` and ``model.weights.h5``; the last holds the
 arrays of each layer as ``layers/<class in snake case>[_<number>]/vars/<0, 1, ...>``. Layers that hold no

@@ -82,7 +82,7 @@ _AS_ACTIVATION = {
     "Softplus": "softplus", "Softsign": "softsign", "Sigmoid": "sigmoid", "HardSigmoid": "hard_sigmoid",
     "HardTanh": "hard_tanh", "LogSigmoid": "log_sigmoid", "Exponential": "exponential",
 }  # fmt: skip
-_WITH_DEFAULTS = {
+_WITH_DEFAULTS: dict[str, tuple[str, Config]] = {
     "GELU": ("gelu", {"approximate": False}),
     "CELU": ("celu", {"alpha": 1.0}),
     "LogSoftmax": ("log_softmax", {"axis": -1}),
@@ -302,8 +302,8 @@ def _keras_class(given: Any, known: set[str], where: str) -> tuple[str, Config]:
     module = str(given.get("module") or "keras")
     if name not in known or module.split(".")[0] != "keras" or ">" in str(given.get("registered_name")):
         raise FileFormatError(
-            f"{where} is of class {name[:80]!r} of module {module[:80]!r}, which cannot be read: expected one "
-            f"of Keras' {', '.join(sorted(known))}."
+            f"{where} is of class {name[:80]!r} of module {module[:80]!r}, which cannot be read: expected "
+            f"one of Keras' {', '.join(sorted(known))}."
         )
     return name, dict(config)
 
@@ -339,7 +339,7 @@ def nested(given: Any, leaf: Callable[[Any], Any]) -> Any:
 
 
 def group_names(layers: list[Config]) -> list[str]:
-    """Return the groups of a weights file, ``layers/<class>[_<number>]``, for Keras' layers in Keras' order."""
+    """Return the groups of a weights file, ``layers/<class>[_<number>]``, of Keras' layers in its order."""
     used: dict[str, int] = {}
     names = []
     for layer in layers:

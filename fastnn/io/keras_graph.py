@@ -167,7 +167,7 @@ def our_functional(given: Mapping[str, Any], layers: list[Config], where: str) -
 def _sources(node: Any, where: str) -> list[tuple[str, int]]:
     """Return the tensors that a call takes: positional arguments, one list of them, and nothing else."""
     args = node.get("args") if isinstance(node, dict) else None
-    kwargs = node.get("kwargs") if isinstance(node, dict) else None
+    kwargs: Any = node.get("kwargs") if isinstance(node, dict) else None
     neutral = isinstance(kwargs, dict) and set(kwargs) <= {"mask", "training"}
     if not isinstance(args, list) or not neutral or any(_any(value) for value in kwargs.values()):
         raise FileFormatError(f"{where} is called with more than tensors. Received: {str(kwargs)[:120]}.")

@@ -1,8 +1,9 @@
 """Models in Keras 3's files: ``.keras`` (structure, weights, compile settings) and ``.weights.h5``.
 
-Both are written and read for the layers, optimizers, losses and metrics that both have; for anything else there
-is an error that names the layer and the argument, and nothing is dropped. The optimizer's state is not part of
-it: Keras begins it anew (and says so in a warning), and so does fastnn.
+Both are written and read for the layers, optimizers, losses and metrics that both have; for anything else
+there is an error that names the layer and the argument, and nothing is dropped. The optimizer's state is not
+part of it: Keras begins it anew (and says so in a warning), and so does fastnn. ``model.save``,
+``load_model``, ``save_weights`` and ``load_weights`` come here by the suffix.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from fastnn import losses, metrics, optimizers
-from fastnn.errors import FastnnError, FileFormatError
+from fastnn.errors import ArgumentError, FastnnError, FileFormatError
 from fastnn.io import atomic, keras_archive, keras_config, keras_graph
 from fastnn.layers import InputLayer, Layer, Normalization
 from fastnn.layers.merging import Merge
 from fastnn.models import config as plain
-from fastnn.models import wiring
+from fastnn.models import formats, wiring
 from fastnn.models.functional import Model, named
 from fastnn.models.sequential import Sequential
 
@@ -172,8 +173,8 @@ def load_keras(path: FilePath, compile: bool = True) -> Model:
     Raises
     ------
     FileFormatError
-        If the file is damaged, or holds a layer, an argument or a setting that fastnn does not have: ``Lambda``
-        and a class of one's own among them.
+        If the file is damaged, or holds a layer, an argument or a setting that fastnn does not have, such as
+        ``Lambda`` or a class of one's own.
     OSError, MissingExtraError
         If it cannot be opened; if h5py is not installed.
     """
@@ -334,3 +335,24 @@ def _compile_arguments(settings: Any) -> Config:
         "metrics": keras_config.nested(settings.get("metrics"), metric),
         "weighted_metrics": keras_config.nested(settings.get("weighted_metrics"), metric),
     }
+
+
+# --------------------------------------------------------------------------- by suffix
+def _save(model: Model, path: str, include_optimizer: bool) -> None:
+    """Write a model; the optimizer's state is never part of it."""
+    save_keras(model, path)
+
+
+def _load(path: str, custom_objects: Mapping[str, Any] | None, compile: bool) -> Model:
+    if custom_objects:
+        raise ArgumentError(
+            f"custom_objects cannot be used with {path!r}: of Keras' files only Keras' own classes are read. "
+            f"Received: {sorted(custom_objects)}."
+        )
+    return load_keras(path, compile)
+
+
+formats.FORMATS[".keras"] = formats.Format(save=_save, load=_load)
+formats.FORMATS[".weights.h5"] = formats.Format(
+    save_weights=save_keras_weights, load_weights=load_keras_weights
+)
