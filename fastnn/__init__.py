@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "activations", "callbacks", "constraints", "data", "errors", "initializers", "io", "layers", "losses",
-    "metrics", "models", "ops", "optimizers", "random", "regularizers", "viz",
+    "metrics", "models", "ops", "optimizers", "random", "regularizers", "schedules", "viz",
 )  # fmt: skip
 _NAMES = {
     "FastnnError": "fastnn.errors",

@@ -16,7 +16,8 @@ class Ref(NamedTuple):
     region : str
         'arena' (temporaries with rows: `offset` is bytes *a row*, times the rows of a block), 'fixed'
         (temporaries without rows), 'parameter', 'gradient', 'slot' (flat buffers), 'input', 'output'
-        (the caller's arrays, number `index`), 'accumulator', 'hyper'.
+        (the caller's arrays, number `index`), 'accumulator', 'hyper', 'schedule' (a switch and the numbers of
+        the learning rate's schedule).
     offset : int
         Bytes from the region's start.
     spec : Spec

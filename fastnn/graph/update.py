@@ -69,12 +69,15 @@ class UpdatePlan(NamedTuple):
         be changed between steps.
     accumulators : tuple of str
         Names of the sums over an epoch of the weight penalties times the rows of each batch.
+    schedule : tuple of (str, int)
+        The op that computes the learning rate, and how many numbers it reads; ``('', 0)`` if Python does.
     """
 
     instructions: list[Instruction]
     slots: tuple[tuple[str, float], ...]
     hyper: list[float]
     accumulators: tuple[str, ...]
+    schedule: tuple[str, int] = ("", 0)
 
 
 class Range(NamedTuple):
@@ -142,6 +145,7 @@ class _Planner:
 
     def plan(self, lanes: int, first_accumulator: int) -> UpdatePlan:
         """Emit everything, in order."""
+        schedule = self.schedule()
         if lanes > 1:
             for part in self.ranges:
                 self.emit("reduce_gradients", (), (self.at("gradient", part),), start=part.start)
@@ -154,7 +158,9 @@ class _Planner:
         self.update()
         self.average()
         self.constrain()
-        return UpdatePlan(self.instructions, tuple(self.slots), self.hyper, tuple(self.accumulators))
+        return UpdatePlan(
+            self.instructions, tuple(self.slots), self.hyper, tuple(self.accumulators), schedule
+        )
 
     # ------------------------------------------------------------------ operands
     def emit(self, op: str, inputs: tuple[Ref, ...], outputs: tuple[Ref, ...], **attrs: Any) -> None:
@@ -175,6 +181,16 @@ class _Planner:
         return len(self.hyper) - count
 
     # ------------------------------------------------------------------ sections
+    def schedule(self) -> tuple[str, int]:
+        """Have the learning rate computed first of all: a step that is skipped has a rate as well."""
+        scheduled = self.optimizer.schedule()
+        if scheduled is None or not self.trainable:
+            return "", 0
+        op, numbers = scheduled
+        source = Ref("schedule", 0, Spec((1 + len(numbers),), rows=False))
+        self.emit(op, (source,), (self.scalar(LEARNING_RATE),))
+        return op, len(numbers)
+
     def penalties(self, first_accumulator: int) -> None:
         """Add the penalties' gradients, and keep their values."""
         penalised = [

@@ -105,6 +105,11 @@ class Normalization(Layer):
         return array.astype(np.float64)
 
     @property
+    def given(self) -> bool:
+        """Whether mean and variance were given when the layer was made."""
+        return self._given
+
+    @property
     def mean(self) -> NDArray[Any]:
         """The mean of each column; 0 before :meth:`adapt`."""
         return self._current(0)

@@ -129,8 +129,8 @@ class Model(Saving):
         """
         inputs, outputs = plain.graph_from_config(config, custom_objects)
         return cls(
-            _named(inputs, config.get("input_names")),
-            _named(outputs, config.get("output_names")),
+            named(inputs, config.get("input_names")),
+            named(outputs, config.get("output_names")),
             **plain.common_from_config(config),
         )
 
@@ -174,5 +174,6 @@ class Model(Saving):
         return f"<{type(self).__name__} {self.name!r}, {state}>"
 
 
-def _named(symbols: list[Symbol], names: Sequence[str] | None) -> Any:
+def named(symbols: list[Symbol], names: Sequence[str] | None) -> Any:
+    """Return symbols as a dict, if they have names."""
     return symbols if names is None else dict(zip(names, symbols, strict=True))

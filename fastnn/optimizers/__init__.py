@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnn.optimizers import schedules
 from fastnn.optimizers.adam import Adam, Adamax, AdamW, Nadam, RAdam
-from fastnn.optimizers.base import SCHEDULES, LearningRateSchedule, Optimizer
+from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.rmsprop import Adadelta, Adagrad, RMSprop
 from fastnn.optimizers.sgd import SGD, Lion
+from fastnn.schedules import SCHEDULES, LearningRateSchedule
 from fastnn.serialization import Registry
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "get",
+    "schedules",
     "serialize",
 ]
 

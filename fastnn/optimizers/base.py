@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.errors import ArgumentError
+from fastnn.schedules.base import SCHEDULES, CompiledSchedule, LearningRateSchedule
 from fastnn.serialization import (
     Configurable,
-    Registry,
     check_bool,
     check_integer,
     check_number,
@@ -23,22 +23,6 @@ Slots = dict[str, F64]
 
 #: A learning rate: a number, or a schedule, called with the number of batches trained on so far.
 LearningRate: TypeAlias = float | Callable[[int], float]
-
-
-class LearningRateSchedule(Configurable):
-    """Base class of learning-rate schedules: ``schedule(step) -> float``.
-
-    `step` is the number of batches trained on so far, 0 at the first: the number of updates made,
-    unless gradients are accumulated (Keras counts the same way).
-    """
-
-    def __call__(self, step: int) -> float:
-        """Return the learning rate to use after `step` batches."""
-        raise NotImplementedError
-
-
-#: Schedules by name; a module of schedules adds its classes here.
-SCHEDULES: Registry[LearningRateSchedule] = Registry("learning-rate schedule", LearningRateSchedule)
 
 
 class Optimizer(Configurable):
@@ -159,6 +143,16 @@ class Optimizer(Configurable):
             return rate
         where = f"{type(self).__name__}, as its schedule returned it for step {step},"
         return check_number("learning_rate", rate(step), where, 0.0)
+
+    def schedule(self) -> tuple[str, tuple[float, ...]] | None:
+        """Return the op that computes the learning rate within the program, and its numbers.
+
+        None where there is a number only, or a schedule that Python has to call.
+        """
+        rate = self._learning_rate
+        if isinstance(rate, CompiledSchedule) and type(rate).__call__ is CompiledSchedule.__call__:
+            return rate.op, rate.numbers()
+        return None
 
     @property
     def clip(self) -> tuple[str, float] | None:

@@ -45,6 +45,8 @@ class StepPlan:
         The optimizer's state vectors and the values they start from.
     hyper : list of float
         Initial contents of the optimizer's number memory.
+    schedule : tuple of (str, int)
+        The op that computes the learning rate, and how many numbers it reads; ``('', 0)`` if Python does.
     """
 
     program: Program
@@ -56,6 +58,7 @@ class StepPlan:
     penalties: list[int] = field(default_factory=list)
     slots: tuple[tuple[str, float], ...] = ()
     hyper: list[float] = field(default_factory=list)
+    schedule: tuple[str, int] = ("", 0)
 
 
 _cache: OrderedDict[Any, StepPlan] = OrderedDict()
@@ -164,7 +167,7 @@ def _update_key(model: Any, compiled: Compiled) -> tuple:
     optimizer = compiled.optimizer
     shared = (
         optimizer.clip, optimizer.use_ema, optimizer.ema_momentum, optimizer.ema_overwrite_frequency,
-        optimizer.gradient_accumulation_steps,
+        optimizer.gradient_accumulation_steps, _schedule_key(optimizer.schedule()),
     )  # fmt: skip
     variables = tuple(
         (
@@ -176,6 +179,11 @@ def _update_key(model: Any, compiled: Compiled) -> tuple:
         for v in model.trainable_variables
     )
     return (optimizer.op, freeze(optimizer.hyper()), freeze(optimizer.flags()), shared, variables)
+
+
+def _schedule_key(schedule: Any) -> tuple:
+    """The numbers are data; the program knows how many there are."""
+    return () if schedule is None else (schedule[0], len(schedule[1]))
 
 
 def _target_spec(loss: Any, output: Spec) -> Spec:
@@ -220,7 +228,7 @@ class _StepBuilder:
             contributions = self._gradients()
             update = self._update()
             result.penalties = [self._sum(name, False) for name in update.accumulators]
-            result.slots, result.hyper = update.slots, update.hyper
+            result.slots, result.hyper, result.schedule = update.slots, update.hyper, update.schedule
         graph.prune(contributions)
         result.batch_mean = self.batch_mean
         result.program = plan(

@@ -16,6 +16,7 @@ from fastnn.callbacks.history import History
 from fastnn.errors import NonFiniteLossError
 from fastnn.random import permutation
 from fastnn.training.evaluation import Evaluator
+from fastnn.training.rate import LearningRate
 from fastnn.training.state import LastFinite
 from fastnn.training.step import StepPlan, step_plan
 from fastnn.training.table import Table
@@ -73,6 +74,7 @@ class Training:
         if program.units_major and program.in_place:
             arrays = executor.stage(program, arrays, self.batch_size)
         self.state = state
+        self.rate = LearningRate(self.compiled.optimizer, self.plan, state.hyper)
         self.seed_is_drawn = seed is None and model.seed_is_drawn
         self.seed: int = model.seed if seed is None else seed
         self._open = functools.partial(
@@ -83,6 +85,7 @@ class Training:
             outputs=self.predictions,
             slots=state.slots,
             hyper=state.hyper,
+            schedule=self.rate.schedule,
             batch_size=self.batch_size,
             epoch_rows=self.rows,
             total_rows=table.rows,
@@ -96,7 +99,6 @@ class Training:
         self._evaluator = Evaluator(self.compiled, self.metrics, self.plan, table, self.rows)
         self._last_finite = LastFinite(model.storage.array, state)
         self._epochs_before = 0  # epochs of earlier fits: messages count as this fit does
-        self._schedule = callable(self.compiled.optimizer.learning_rate)
         self._settled: Callable[[], None] = _nothing
 
     def go_to(self, step: int, epoch: int, position: int, sums: np.ndarray, seed: int) -> None:
@@ -168,15 +170,11 @@ class Training:
         if unread > 0:
             history.extend(epoch, self._evaluator.columns(self.session.finished()[-unread:]))
 
-    def _set_learning_rate(self) -> None:
-        """Write the optimizer's learning rate where the kernels read it: a callback may have changed it."""
-        self.state.hyper[0] = self.compiled.optimizer.learning_rate_at(self.session.step)
-
     def _run(self, steps: int, epochs: int) -> np.ndarray:
-        """Make a compiled call; a schedule gives each step a rate of its own."""
-        self._set_learning_rate()
+        """Make a compiled call; a schedule that only Python can call has a step a call."""
+        each_step = self.rate.set(self.session.step)
         self._last_finite.renew(self.session.step)
-        return self._checked(self.session.run(1 if self._schedule else steps, epochs))
+        return self._checked(self.session.run(1 if each_step else steps, epochs))
 
     def _stopped(self, callbacks: CallbackList) -> bool:
         """Whether a callback has asked for an end, or its deadline has passed."""

@@ -118,6 +118,7 @@ class Linked:
             "gradient",
             "accumulator",
             "hyper",
+            "schedule",
             "lane_stride",
             "flag",
         ]
@@ -188,6 +189,8 @@ class Session:
         The optimizer's flat state vectors.
     hyper : ndarray of float64
         Learning rate and the like, read by the update kernels.
+    schedule : ndarray of float64, optional
+        A switch and the numbers of the learning rate's schedule, for programs that have one.
     losses : int
         How many of the accumulators are losses, which must stay finite.
     batch_mean : sequence of bool
@@ -212,6 +215,7 @@ class Session:
         outputs: Sequence[np.ndarray] = (),
         slots: Sequence[np.ndarray] = (),
         hyper: np.ndarray | None = None,
+        schedule: np.ndarray | None = None,
         losses: int = 0,
         batch_mean: Sequence[bool] = (),
         seed: int = 0,
@@ -226,12 +230,12 @@ class Session:
         self._linked = linked(program)
         self.block, self.lanes = rows_per_block(program, min(batch_size, epoch_rows))
         self.threads = self._team_size(threads, min(batch_size, epoch_rows))
-        self._keep = [parameters, inputs, outputs, slots, hyper]
+        self._keep = [parameters, inputs, outputs, slots, hyper, schedule]
         self._sums = max(len(program.accumulators), 1)
         self._seed, self._shuffle = seed, shuffle
         self._total = total_rows
         self._steps_per_epoch = -(-epoch_rows // batch_size) if epoch_rows else 0
-        self._layout(parameters, inputs, outputs, slots, hyper)
+        self._layout(parameters, inputs, outputs, slots, hyper, schedule)
         self._control(batch_size, epoch_rows, losses, batch_mean)
         self.state[control.AT_STEP] = step
         self.state[control.AT_EPOCH] = epoch
@@ -249,7 +253,7 @@ class Session:
             threads = max(1, available_cores() // max(1, _active + 1))
         return max(1, min(threads, self.lanes))
 
-    def _layout(self, parameters, inputs, outputs, slots, hyper) -> None:
+    def _layout(self, parameters, inputs, outputs, slots, hyper, schedule) -> None:
         program, team = self.program, self.threads
         itemsize = 4 if program.dtype == "float32" else 8
         arena = _aligned(program.arena_row_bytes * self.block)
@@ -272,6 +276,7 @@ class Session:
         bases = np.zeros(len(columns), np.int64)
         bases[columns["parameter"]] = parameters.ctypes.data
         bases[columns["hyper"]] = 0 if hyper is None else hyper.ctypes.data
+        bases[columns["schedule"]] = 0 if schedule is None else schedule.ctypes.data
         bases[columns["lane_stride"]] = lane_bytes
         bases[columns["flag"]] = self._flag.ctypes.data
         for index, array in enumerate(inputs):

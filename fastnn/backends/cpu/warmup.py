@@ -16,6 +16,7 @@ from fastnn.ops import registry
 from fastnn.ops.activations import ELEMENTWISE
 from fastnn.ops.dispatch import input_names
 from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Op, Spec
+from fastnn.ops.schedules import RATES
 
 
 def warmup(
@@ -43,6 +44,9 @@ def _all_rows(dtypes: Sequence[type]) -> Iterator[Row]:
             yield from _fused(target)
             yield from _data(target)
         yield from _updates(dtype)
+    for name in RATES:
+        numbers = Spec((2,), rows=False)
+        yield from kernels.lower(_call(name, [numbers], [numbers], {}), Target(np.float64))
 
 
 def _rows_of(op: Op, target: Target) -> Iterator[Row]:

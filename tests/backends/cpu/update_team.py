@@ -63,6 +63,8 @@ class Team:
         self.p, self.g = np.zeros(size, dtype), np.zeros((lanes, size), dtype)
         self.slots = [np.full(size, value, dtype) for _, value in self.plan.slots]
         self.hyper = np.array(self.plan.hyper)
+        op, numbers = optimizer.schedule() or ("", ())
+        self.schedule = np.array([bool(op), *numbers])
         self.sums = np.zeros(max(len(self.plan.accumulators), 1))
         self.flag = np.zeros(1, np.int64)
         edges = [0, *cuts, size]
@@ -76,7 +78,10 @@ class Team:
         self.fill(self.p)
 
     def link(self, operands):
-        regions = {"parameter": self.p, "gradient": self.g, "hyper": self.hyper, "accumulator": self.sums}
+        regions = {
+            "parameter": self.p, "gradient": self.g, "hyper": self.hyper, "accumulator": self.sums,
+            "schedule": self.schedule,
+        }  # fmt: skip
         for operand in operands:
             if isinstance(operand, LaneStride):
                 yield self.g.strides[0]

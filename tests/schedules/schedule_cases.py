@@ -1,0 +1,68 @@
+"""Schedules that the tests compare with Keras and PyTorch: class name, arguments, steps to look at."""
+
+STEPS = [
+    0,
+    1,
+    2,
+    3,
+    5,
+    7,
+    9,
+    10,
+    11,
+    14,
+    15,
+    19,
+    20,
+    21,
+    29,
+    30,
+    31,
+    45,
+    69,
+    70,
+    71,
+    99,
+    100,
+    101,
+    149,
+    150,
+    1000,
+]
+
+FIRST = {"initial_learning_rate": 0.1}
+
+KERAS = [
+    ("ExponentialDecay", {**FIRST, "decay_steps": 10, "decay_rate": 0.9}),
+    ("ExponentialDecay", {**FIRST, "decay_steps": 10, "decay_rate": 0.9, "staircase": True}),
+    ("ExponentialDecay", {"initial_learning_rate": 1e-5, "decay_steps": 7, "decay_rate": 1.05}),
+    ("InverseTimeDecay", {**FIRST, "decay_steps": 10, "decay_rate": 0.5}),
+    ("InverseTimeDecay", {**FIRST, "decay_steps": 7, "decay_rate": 2, "staircase": True}),
+    ("PiecewiseConstantDecay", {"boundaries": [10, 30, 100], "values": [1.0, 0.5, 0.1, 0.01]}),
+    ("PiecewiseConstantDecay", {"boundaries": [1], "values": [0.5, 0.25]}),
+    ("PolynomialDecay", {**FIRST, "decay_steps": 100}),
+    ("PolynomialDecay", {**FIRST, "decay_steps": 30, "end_learning_rate": 0.01, "power": 2.0}),
+    ("PolynomialDecay",
+     {"initial_learning_rate": 0.01, "decay_steps": 30, "end_learning_rate": 0.1, "power": 0.5}),
+    ("PolynomialDecay", {**FIRST, "decay_steps": 10, "power": 1.5, "cycle": True}),
+    ("CosineDecay", {**FIRST, "decay_steps": 100}),
+    ("CosineDecay", {**FIRST, "decay_steps": 30, "alpha": 0.1}),
+    ("CosineDecay",
+     {"initial_learning_rate": 0.0, "decay_steps": 60, "warmup_target": 0.1, "warmup_steps": 10}),
+    ("CosineDecay", {**FIRST, "decay_steps": 60, "alpha": 0.5, "warmup_target": 0.2}),
+    ("CosineDecayRestarts", {**FIRST, "first_decay_steps": 10}),
+    ("CosineDecayRestarts", {**FIRST, "first_decay_steps": 10, "t_mul": 1.0, "m_mul": 0.9}),
+    ("CosineDecayRestarts",
+     {**FIRST, "first_decay_steps": 10, "t_mul": 1.5, "m_mul": 0.8, "alpha": 0.1}),
+]  # fmt: skip
+
+ONE_CYCLE = [
+    {"max_lr": 0.1, "total_steps": 100},
+    {"max_lr": 0.1, "total_steps": 37, "pct_start": 0.25, "anneal_strategy": "linear"},
+    {"max_lr": 1.0, "total_steps": 90, "three_phase": True},
+    {"max_lr": 1.0, "total_steps": 50, "three_phase": True, "pct_start": 0.4, "anneal_strategy": "linear"},
+    {"max_lr": 0.1, "total_steps": 20, "pct_start": 0.0, "div_factor": 10.0, "final_div_factor": 100.0},
+    {"max_lr": 0.1, "total_steps": 20, "pct_start": 1.0},
+    {"max_lr": 0.1, "total_steps": 1},
+    {"max_lr": 0.1, "total_steps": 8, "pct_start": 0.6, "three_phase": True},
+]
