@@ -62,7 +62,7 @@ def network_diagram(model: Any, ax: Any = None, *, max_units: int = 9) -> Any:
     check_model(model, "network_diagram")
     check_integer("max_units", max_units, "network_diagram", 3)
     nodes = nodes_of(model, max_units)
-    columns, routes, (left, right, bottom, top) = place(nodes)
+    routes, (left, right, bottom, top) = place(nodes)
     width, height = right - left, top - bottom
     if ax is None:
         shrink = min(1.0, LARGEST[0] / width, LARGEST[1] / height)
@@ -81,9 +81,9 @@ def network_diagram(model: Any, ax: Any = None, *, max_units: int = 9) -> Any:
 
 def _scale(ax: Any, width: float, height: float) -> float:
     """Return the size on paper of an inch of the drawing."""
-    box, dpi = ax.get_position(), 1.0
-    inches = ax.figure.get_figwidth() * box.width / dpi, ax.figure.get_figheight() * box.height / dpi
-    return min(inches[0] / width, inches[1] / height, 1.2)
+    box, drawing = ax.get_position(), ax.get_figure()
+    room = drawing.get_figwidth() * box.width / width, drawing.get_figheight() * box.height / height
+    return min(*room, 1.2)
 
 
 def _places(node: Node) -> np.ndarray:

@@ -287,8 +287,10 @@ def _points(ax: Any, points: Rows, classes: NDArray[np.int64] | None) -> None:
 
 
 def _name_axes(ax: Any, labels: list[str]) -> None:
-    ax.set(xlabel=labels[0], ylabel=labels[1], zlabel=labels[2])
-    ax.set_box_aspect(None, zoom=0.85)  # else the outer labels leave the figure
+    for axis, label in zip((ax.xaxis, ax.yaxis, ax.zaxis), labels, strict=True):
+        axis.set_label_text(label)
+        axis.labelpad = 9  # clear of the numbers
+    ax.set_box_aspect(None, zoom=0.82)  # else the outer labels leave the figure
 
 
 def _over_inputs(
