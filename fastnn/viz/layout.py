@@ -141,7 +141,9 @@ def place(nodes: list[Node]) -> tuple[list[list[Node]], tuple[float, float, floa
             node.x = left + width / 2
         left += width + GAP
     tops = [node.y + node.tall / 2 for node in (node for column in columns for node in column)]
-    bottoms = [node.y + node.tall / 2 - node.height for node in (node for column in columns for node in column)]
+    bottoms = [
+        node.y + node.tall / 2 - node.height for node in (node for column in columns for node in column)
+    ]
     return routes, (-0.1, left - GAP + 0.1, min(bottoms) - 0.1, max(tops) + 0.1)
 
 

@@ -112,7 +112,10 @@ def _draw(ax: Any, path: str, epochs: np.ndarray, values: np.ndarray) -> None:
 def _lines(ax: Any, epochs: np.ndarray, values: np.ndarray) -> None:
     marker = "." if len(epochs) < 2 else None
     for number, column in enumerate(values.T):
-        look = {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number // len(COLOURS) % len(LINES)]}
+        look = {
+            "color": COLOURS[number % len(COLOURS)],
+            "linestyle": LINES[number // len(COLOURS) % len(LINES)],
+        }
         ax.plot(epochs, column, linewidth=1.2, marker=marker, **look)
     tidy(ax)
 

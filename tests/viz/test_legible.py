@@ -182,3 +182,16 @@ def test_without_matplotlib_the_extra_is_named(name, trained, wide, monkeypatch)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match=r"fastnn\[viz\]"):
         drawings(trained, wide)[name](None)
+
+
+def test_the_check_itself_finds_overlaps_and_what_is_cut_off():
+    drawing = figure(3, 2)
+    ax = drawing.subplots()
+    ax.text(0.5, 0.5, "one thing")
+    ax.text(0.52, 0.5, "another")
+    with pytest.raises(AssertionError, match="'one thing' lies on 'another'"):
+        assert_legible(drawing)
+    ax.texts[1].set_position((1.4, 0.8))
+    ax.texts[1].set_in_layout(False)
+    with pytest.raises(AssertionError, match="'another' is cut off"):
+        assert_legible(drawing)
