@@ -25,6 +25,7 @@ def ax():
 def test_reliability_is_scikit_learns_with_counts(ax, strategy):
     calibration = pytest.importorskip("sklearn.calibration")
     p = RNG.uniform(size=400)
+    p[:50] = np.linspace(0, 1, 11)[RNG.integers(0, 11, 50)]  # on the edges of bins
     y = (RNG.uniform(size=400) < p**2).astype(int)
     viz.reliability_curve(y, p[:, None], ax=ax, strategy=strategy)
     curve = ax.containers[0].lines[0]
