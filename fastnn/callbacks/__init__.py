@@ -3,5 +3,6 @@
 from fastnn.callbacks.base import Callback, CallbackList
 from fastnn.callbacks.history import History
 from fastnn.callbacks.progress import ProgressBar
+from fastnn.callbacks.tensorboard import TensorBoard
 
-__all__ = ["Callback", "CallbackList", "History", "ProgressBar"]
+__all__ = ["Callback", "CallbackList", "History", "ProgressBar", "TensorBoard"]
