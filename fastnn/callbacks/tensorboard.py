@@ -55,7 +55,7 @@ class TensorBoard(Callback):
         ``epoch_steps_per_second``, and with `update_freq` also ``batch_steps_per_second``.
     update_freq : 'epoch', 'batch' or int, default 'epoch'
         With ``'batch'`` (the same as 1) or a number, also ``batch_loss`` and so on after every so many
-        batches of an epoch and its last: the epoch's means so far. Each costs a call of Python.
+        batches and each epoch's last: the epoch's means so far. Each costs a call of Python.
     profile_batch : {0}
         There is no profile to write.
     embeddings_freq : {0}
@@ -136,7 +136,7 @@ class TensorBoard(Callback):
         self._files: dict[str, EventFile] = {}
         self._forget()
         if self.update_freq != "epoch":  # only then is there a hook: having one costs a call each time
-            self.batch_interval: int = self.update_freq
+            self.batch_interval = self.update_freq
             self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]
 
     def _forget(self) -> None:
@@ -193,8 +193,6 @@ class TensorBoard(Callback):
 
     def _after_batch(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         steps = self.params["steps"]
-        if (batch + 1) % self.update_freq and batch + 1 < steps:
-            return
         values = dict(logs or {})
         step = self._epoch * steps + batch + 1
         if self.write_steps_per_second:
@@ -271,10 +269,7 @@ class TensorBoard(Callback):
             If it is not what :meth:`state_dict` returned; nothing is changed then.
         """
         where = f"state of {type(self).__name__}"
-        if set(state) != set(self.state_dict()):
-            raise ArgumentError(
-                f"The {where} must have the keys {', '.join(self.state_dict())}. Received: {sorted(state)}."
-            )
+        self._check_state(state, self.state_dict())
         if not re.fullmatch("[0-9a-f]{1,20}", str(state["run"])):
             raise ArgumentError(
                 f"`run` of the {where} must be a hexadecimal number. Received: {state['run']!r}."
