@@ -39,11 +39,12 @@ class EventFile:
         Made if it is not there.
     run : str
         Names the training in the file's name, so that its files can be found again.
-    purge_step : int, optional
-        TensorBoard is told to forget what earlier files of the folder hold from this step on.
+    purge_step : int
+        TensorBoard is told to forget what earlier files of the folder hold from this step on. It heeds this
+        from the second file on, so every file has the mark.
     """
 
-    def __init__(self, folder: Path, run: str, purge_step: int | None = None):
+    def __init__(self, folder: Path, run: str, purge_step: int):
         from tensorboard.compat.proto import event_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -55,9 +56,8 @@ class EventFile:
         self._file = open(self.path, "xb")  # noqa: SIM115
         self._records = RecordWriter(self._file)
         self.add(file_version="brain.Event:2")
-        if purge_step is not None:
-            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            self.add(step=purge_step, session_log=start)
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self.add(step=purge_step, session_log=start)
 
     def add(self, **fields: Any) -> None:
         """Write an event."""

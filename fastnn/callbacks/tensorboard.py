@@ -79,8 +79,9 @@ class TensorBoard(Callback):
     ``Tensors``. Files are flushed after every epoch.
 
     A training that is resumed goes on where its backup was taken: the rows written since are cut off its
-    files, and a new file begins with TensorBoard's mark of a restarted run (``purge_step``). A fit that
-    begins at a later epoch (``initial_epoch``) sets the mark too.
+    files. Every file begins with TensorBoard's mark of a restarted run (``purge_step``), so that of a fit
+    that begins at an earlier epoch than the last one ended (``initial_epoch``), or anew in the same folder,
+    TensorBoard shows the later rows only.
 
     The files are written by TensorBoard's own record writer and messages, not by tensorboardX: who looks at
     logs has TensorBoard installed. Importing what is needed takes 0.1 s, where tensorboardX takes 1 s.
@@ -142,7 +143,7 @@ class TensorBoard(Callback):
     def _forget(self) -> None:
         self._run = f"{time.time_ns():x}"  # in the names of this training's files
         self._sizes: dict[str, dict[str, int]] = {}  # bytes of its files, by folder and name
-        self._purge_step: int | None = None
+        self._purge_step = 0
         self._begun = self._described = False
         self._epoch = self._epochs_ended = 0
         self._batches = 0  # the step of the last row of batches
@@ -160,7 +161,8 @@ class TensorBoard(Callback):
         self._epoch = epoch
         if not self._begun:
             self._begun = True
-            self._purge_step = self._first_row(epoch) if epoch else None
+            goes_on = self._described or epoch > 0
+            self._purge_step = max(self._first_row(epoch), 1) if goes_on else 0
             self._describe()
         self._time = self._batch_time = time.perf_counter()
         self._iterations = self.model.iterations
@@ -206,8 +208,7 @@ class TensorBoard(Callback):
     # ------------------------------------------------------------------ what is written
     def _describe(self) -> None:
         """Write graph, text and hyperparameters, unless an earlier part of the run has done so."""
-        continued = self._purge_step is not None and any(Path(self.log_dir, TRAIN).glob("*tfevents*"))
-        if self._described or continued:
+        if self._described or (self._epoch and any(Path(self.log_dir, TRAIN).glob("*tfevents*"))):
             return
         self._described = True
         chosen = {**hyperparameters(self.model, self.params), **self.hparams}
