@@ -6,12 +6,14 @@ from fastnn.callbacks.early_stopping import EarlyStopping
 from fastnn.callbacks.history import History
 from fastnn.callbacks.lambda_callback import LambdaCallback
 from fastnn.callbacks.learning_rate import LearningRateScheduler, ReduceLROnPlateau
+from fastnn.callbacks.live import LivePlot
 from fastnn.callbacks.model_checkpoint import ModelCheckpoint
 from fastnn.callbacks.progress import ProgbarLogger, ProgressBar
 from fastnn.callbacks.swap_ema_weights import SwapEMAWeights
 from fastnn.callbacks.tensorboard import TensorBoard
 from fastnn.callbacks.terminate_on_nan import TerminateOnNaN
 from fastnn.callbacks.time_budget import TimeBudget
+from fastnn.callbacks.weight_history import WeightHistory
 
 __all__ = [
     "CSVLogger",
@@ -21,6 +23,7 @@ __all__ = [
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
+    "LivePlot",
     "ModelCheckpoint",
     "ProgbarLogger",
     "ProgressBar",
@@ -29,4 +32,5 @@ __all__ = [
     "TensorBoard",
     "TerminateOnNaN",
     "TimeBudget",
+    "WeightHistory",
 ]
