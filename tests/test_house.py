@@ -37,7 +37,7 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 #: The doors: they open on every room, and no room looks out of them, but for the version.
 DOORS = {"__init__.py": "names are imported when first used", "__main__.py": "starts the command line"}
-READS_THE_VERSION = {"cli"}
+READS_THE_VERSION = {"cli", "models"}
 
 #: Who calls ``importlib.import_module``, and why there is no import statement.
 DYNAMIC = {
@@ -59,9 +59,19 @@ NAMES_THE_CPU = {
 }
 #: Packages that may be missing: imported inside functions.
 OPTIONAL = {
-    *("pandas", "pyarrow", "sklearn", "matplotlib", "cupy", "IPython", "torch", "polars", "h5py"),
-    # google: protobuf, which comes with tensorboard
-    *("tensorboard", "google", "skfolio", "great_tables", "statsmodels"),
+    *(
+        "pandas",
+        "pyarrow",
+        "sklearn",
+        "matplotlib",
+        "cupy",
+        "IPython",
+        "torch",
+        "polars",
+        "h5py",
+        "tensorboard",
+    ),
+    *("google", "skfolio", "great_tables", "statsmodels"),  # google: protobuf, which tensorboard brings
 }
 #: Packages that are always there.
 REQUIRED = {"numpy", "numba", "llvmlite", "scipy", "threadpoolctl", "tqdm"}
