@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ def _connect(ax: Any, way: list[Node], scale: float) -> None:
     points = [(source.x + ends[0], source.y), *((lane.x, lane.y) for lane in way[1:-1])]
     points.append((target.x - ends[1], target.y))
     vertices, codes = [points[0]], [Path.MOVETO]
-    for (x1, y1), (x2, y2) in zip(points[:-1], points[1:], strict=True):
+    for (x1, y1), (x2, y2) in pairwise(points):
         middle = (x1 + x2) / 2
         vertices += [(middle, y1), (middle, y2), (x2, y2)]
         codes += [Path.CURVE4] * 3

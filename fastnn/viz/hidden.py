@@ -15,7 +15,7 @@ from fastnn.viz.checks import check_model, class_indices, rows_of, thinned
 from fastnn.viz.style import COLOURS, SEQUENTIAL, axes
 
 #: What a unit computes before its activation where its output is `p`: the cut-off's place.
-INVERSES = {
+INVERSES: dict[str, Any] = {
     "linear": lambda p: p,
     "sigmoid": lambda p: np.log(p / (1 - p)),
     "softmax": lambda p: np.log(p / (1 - p)),

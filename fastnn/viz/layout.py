@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -179,7 +180,7 @@ def _order(columns: list[list[Node]], routes: list[list[Node]]) -> None:
         _stack(column, [0.0] * len(column))
     near: dict[int, list[Node]] = {}
     for way in routes:
-        for one, two in zip(way[:-1], way[1:], strict=True):
+        for one, two in pairwise(way):
             near.setdefault(id(one), []).append(two)
             near.setdefault(id(two), []).append(one)
     for sweep in range(SWEEPS):
@@ -199,7 +200,7 @@ def _stack(column: list[Node], wished: list[float]) -> None:
     The least squares solution: nodes that would overlap move together (pool adjacent violators).
     """
     below = [0.0]  # how far under the first each must stay
-    for one, two in zip(column[:-1], column[1:], strict=True):
+    for one, two in pairwise(column):
         below.append(below[-1] + one.height - one.tall / 2 + SPACE + two.tall / 2)
     groups: list[tuple[float, int]] = []
     for wish, drop in zip(wished, below, strict=True):

@@ -73,7 +73,7 @@ def reliability_curve(
     edges = np.linspace(0, 1, bins + 1)
     if strategy == "quantile":
         edges = np.unique(np.quantile(said, edges))
-    which = np.clip(np.searchsorted(edges, said, side="right") - 1, 0, max(len(edges) - 2, 0))
+    which = np.searchsorted(edges[1:-1], said)  # on an edge: the bin below, as scikit-learn has it
     counts = np.bincount(which, minlength=max(len(edges) - 1, 1))
     used = counts > 0
     mean = np.bincount(which, said, len(counts))[used] / counts[used]

@@ -81,7 +81,7 @@ def test_layers_without_one_output_are_refused():
     model = chapter(input_shape=(2,))
     with pytest.raises(UnknownNameError, match="Did you mean 'hidden'"):
         model.layer_output(X, "hiden")
-    with pytest.raises(ArgumentError, match="has 5 layers. Received: index 9"):
+    with pytest.raises(ArgumentError, match=r"has 5 layers\. Received: index 9"):
         model.layer_output(X, 9)
     with pytest.raises(NotBuiltError, match="is not built"):
         chapter().layer_output(X, "hidden")

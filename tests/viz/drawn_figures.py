@@ -7,12 +7,24 @@ import itertools
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-#: Machado, Oliveira and Fernandes (2009), severity 1: what each kind of colour blindness makes of linear RGB.
+#: Linear RGB as each kind of colour blindness sees it (Machado, Oliveira and Fernandes 2009, severity 1).
 SIMULATED = {
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
-}  # fmt: skip
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
 
 
 def lab(colours, kind=None):
@@ -32,7 +44,7 @@ def texts(figure):
     canvas.draw()
     renderer = canvas.get_renderer()
     found = []
-    for ax in [*figure.axes, *(child for ax in figure.axes for child in ax.child_axes)]:
+    for ax in [*figure.axes, *(child for parent in figure.axes for child in parent.child_axes)]:
         axes = [ax.xaxis, ax.yaxis, *([ax.zaxis] if ax.name == "3d" else [])] if ax.axison else []
         for axis in axes:
             ticks = axis._update_ticks()

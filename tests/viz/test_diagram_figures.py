@@ -12,9 +12,9 @@ from fastnn.viz.layout import nodes_of, place
 from fastnn.viz.style import figure
 
 pytest.importorskip("matplotlib")
-from drawn_figures import assert_legible  # noqa: E402
-from matplotlib.collections import LineCollection  # noqa: E402
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch  # noqa: E402
+from drawn_figures import assert_legible
+from matplotlib.collections import LineCollection
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
 
 def chapter():
@@ -82,9 +82,9 @@ def test_functional_networks_with_skips():
     drawing = figure(14, 7)
     ax = network_diagram(skipping(), ax=drawing.subplots())
     assert sorted(labels(ax)) == [
-        "both\nAdd 32", "joined\nConcatenate 49", "one\nDense 32\nrelu\nDropout 0.2", "regime\nDense 3\nsoftmax",
-        "returns\nInput 45", "sector\nInput 1", "two\nDense 32\nrelu", "up\nDense 1\nsigmoid",
-        "vector\nEmbedding 1 × 4", "wide\nConcatenate 77",
+        "both\nAdd 32", "joined\nConcatenate 49", "one\nDense 32\nrelu\nDropout 0.2",
+        "regime\nDense 3\nsoftmax", "returns\nInput 45", "sector\nInput 1", "two\nDense 32\nrelu",
+        "up\nDense 1\nsigmoid", "vector\nEmbedding 1 × 4", "wide\nConcatenate 77",
     ]  # fmt: skip
     assert len([p for p in ax.patches if isinstance(p, FancyBboxPatch)]) == 3
     arrows = len([p for p in ax.patches if isinstance(p, FancyArrowPatch)])

@@ -77,8 +77,15 @@ def test_principal_components_keep_distances(space):
 @pytest.mark.parametrize("apart", [False, True], ids=["own", "layer"])
 @pytest.mark.parametrize(
     ("units", "activation", "cutoff"),
-    [(1, "sigmoid", 0.5), (1, "sigmoid", 0.7), (2, "softmax", 0.5), (2, "softmax", 0.3), (1, "tanh", 0.1), (1, "linear", 0.2)],
-)  # fmt: skip
+    [
+        (1, "sigmoid", 0.5),
+        (1, "sigmoid", 0.7),
+        (2, "softmax", 0.5),
+        (2, "softmax", 0.3),
+        (1, "tanh", 0.1),
+        (1, "linear", 0.2),
+    ],
+)
 def test_the_output_is_the_cutoff_on_the_plane(space, units, activation, cutoff, apart):
     model = network(units, activation, apart=apart)
     model.get_layer("out").set_weights([2 * RNG.normal(size=(3, units)), 0.1 * RNG.normal(size=units)])
@@ -117,11 +124,11 @@ def test_the_output_over_the_inputs(space):
 def test_what_is_no_built_model_is_refused(space, draw):
     with pytest.raises(NotBuiltError, match="is not built"):
         draw(Sequential([Dense(3), Dense(1)]), ROWS, ax=space)
-    with pytest.raises(DtypeError, match="a fastnn model. Received: int"):
+    with pytest.raises(DtypeError, match=r"a fastnn model\. Received: int"):
         draw(3, ROWS, ax=space)
     with pytest.raises(DataError, match="class indices"):
         draw(network(), ROWS, ROWS[:, 0], ax=space)
-    with pytest.raises(ShapeError, match="each of 50 points. Received: 2"):
+    with pytest.raises(ShapeError, match=r"each of 50 points\. Received: 2"):
         draw(network(), ROWS, [0, 1], ax=space)
 
 

@@ -10,7 +10,7 @@ from fastnn.errors import ArgumentError, DataError, DtypeError, ShapeError, Unkn
 from fastnn.viz.style import figure
 
 pytest.importorskip("matplotlib")
-from drawn_figures import legend  # noqa: E402
+from drawn_figures import legend
 
 RNG = np.random.default_rng(2)
 
@@ -25,6 +25,7 @@ def ax():
 def test_reliability_is_scikit_learns_with_counts(ax, strategy):
     calibration = pytest.importorskip("sklearn.calibration")
     p = RNG.uniform(size=400)
+    p[:50] = np.linspace(0, 1, 11)[RNG.integers(0, 11, 50)]  # on the edges of bins
     y = (RNG.uniform(size=400) < p**2).astype(int)
     viz.reliability_curve(y, p[:, None], ax=ax, strategy=strategy)
     curve = ax.containers[0].lines[0]
@@ -172,7 +173,7 @@ def test_few_numbers_are_lines_and_every_variable_gets_its_axes():
 
 
 def test_records_and_axes_must_fit(ax):
-    with pytest.raises(ArgumentError, match="one Axes for each of 2 variables. Received: 1"):
+    with pytest.raises(ArgumentError, match=r"one Axes for each of 2 variables\. Received: 1"):
         viz.weight_histograms(Record(), ax=ax)
     with pytest.raises(UnknownNameError, match="Did you mean 'hidden/bias'"):
         viz.weight_histograms(Record(), "hidden/bais", ax=ax)
