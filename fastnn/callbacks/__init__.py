@@ -11,6 +11,7 @@ from fastnn.callbacks.live import LivePlot
 from fastnn.callbacks.model_checkpoint import ModelCheckpoint
 from fastnn.callbacks.progress import ProgbarLogger, ProgressBar
 from fastnn.callbacks.swap_ema_weights import SwapEMAWeights
+from fastnn.callbacks.tensorboard import TensorBoard
 from fastnn.callbacks.terminate_on_nan import TerminateOnNaN
 from fastnn.callbacks.time_budget import TimeBudget
 from fastnn.callbacks.weight_history import WeightHistory
@@ -30,6 +31,7 @@ __all__ = [
     "ProgressBar",
     "ReduceLROnPlateau",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
     "TimeBudget",
     "WeightHistory",

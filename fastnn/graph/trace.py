@@ -46,9 +46,11 @@ class Node:
     ----------
     accumulate : bool
         The output is a gradient that an earlier node has written already: add to it.
+    scope : str
+        Name of the layer that emitted it.
     """
 
-    __slots__ = ("accumulate", "attrs", "inputs", "op", "outputs")
+    __slots__ = ("accumulate", "attrs", "inputs", "op", "outputs", "scope")
 
     def __init__(self, op: str, inputs: tuple[Value, ...], outputs: tuple[Value, ...], attrs: dict[str, Any]):
         self.op = op
@@ -56,6 +58,7 @@ class Node:
         self.outputs = outputs
         self.attrs = attrs
         self.accumulate = False
+        self.scope = ""
 
     def __repr__(self) -> str:
         return f"<{self.op} {self.inputs} -> {self.outputs}>"
@@ -69,6 +72,7 @@ class Graph:
         self.nodes: list[Node] = []
         self.inputs: list[Value] = []
         self.random_ops = 0
+        self.scope = ""  # the layer whose ops are being emitted
 
     def value(self, spec: Spec, role: str = "temporary", name: str = "", offset: int = 0) -> Value:
         """Add a value that no node makes."""
@@ -96,6 +100,7 @@ class Graph:
             raise ShapeError(f"{error} (in op {op!r})") from None
         outputs = tuple(self.value(spec) for spec in specs)
         node = Node(op, tuple(inputs), outputs, attrs)
+        node.scope = self.scope
         for output in outputs:
             output.producer = node
         self.nodes.append(node)

@@ -123,6 +123,11 @@ class Compiling(Network):
         return self._compile_arguments["loss"]
 
     @property
+    def iterations(self) -> int:
+        """Training steps since compile(); within an epoch, those before it."""
+        return 0 if self._state is None else self._state.step
+
+    @property
     def metrics_names(self) -> list[str]:
         """Names of the values that evaluate() returns."""
         compiled = self.compiled

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from fastnn.arrays import to_array
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
 from fastnn.callbacks.progress import ProgbarLogger
-from fastnn.errors import ArgumentError, DataError, NonFiniteLossError
+from fastnn.errors import ArgumentError, DataError, NonFiniteLossError, NotBuiltError
 from fastnn.models.compiling import Compiling
 from fastnn.models.settings import FitSettings
 from fastnn.training import inference
@@ -33,6 +35,7 @@ class Fitting(Compiling):
 
     history: History | None = None
     stop_training = False
+    _training: Training | None = None
 
     def fit(
         self,
@@ -160,6 +163,7 @@ class Fitting(Compiling):
         history = self.history = History()
         steps = training.steps_per_epoch
         parameters = {"epochs": settings.epochs, "steps": steps, "verbose": settings.verbose}
+        parameters["batch_size"] = training.batch_size
         for callback in (*called.callbacks, history):
             callback.set_model(self)
             callback.set_params(dict(parameters))
@@ -168,6 +172,7 @@ class Fitting(Compiling):
         started = time.perf_counter()
         called.call("on_train_begin", {})
         checkpointing.begin()
+        self._training = training
         try:
             training.run(
                 called, history, first_epoch, settings.epochs, validate, settings.validation_freq,
@@ -178,10 +183,50 @@ class Fitting(Compiling):
                 raise
         finally:
             training.state.finish(self.storage.array, self.trainable_variables)
+            self._training = None
             called.call("on_train_end", history.last())
             checkpointing.ended(time.perf_counter() - started)
         checkpointing.finished()
         return history
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Return the gradients of the latest training step; for callbacks, while :meth:`fit` runs.
+
+        Returns
+        -------
+        dict of str to ndarray
+            A copy for every trainable variable, by its path, as the optimizer used it: with weight penalties,
+            after clipping and accumulation. Zeros before the first step.
+
+        Raises
+        ------
+        NotBuiltError
+            If the model is not in training.
+
+        Examples
+        --------
+        >>> from fastnn.callbacks import Callback
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> class Watch(Callback):
+        ...     def on_epoch_end(self, epoch, logs=None):
+        ...         print(self.model.gradients()["line/bias"])
+        >>> model = Sequential([Dense(1, kernel_initializer="zeros", input_shape=(1,), name="line")])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit([[1.0], [2.0]], [1.0, 3.0], verbose=0, callbacks=[Watch()])
+        [-4.]
+        """
+        if self._training is None:
+            raise NotBuiltError(
+                f"Model {self.name!r} has gradients only while fit() runs: ask for them in a callback."
+            )
+        flat = self._training.session.gradient
+        return {
+            variable.path: flat[variable.offset : variable.offset + variable.size]
+            .reshape(variable.shape)
+            .copy()
+            for variable in self.trainable_variables
+        }
 
     def _validation(self, table: Table, settings: FitSettings, called: CallbackList) -> Any:
         """Return a function that evaluates the model as it is now."""

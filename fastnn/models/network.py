@@ -122,7 +122,9 @@ class Network:
         values = {id(symbol): graph.input(symbol.spec, symbol.layer.name) for symbol in self.inputs}
         for symbol in self._calls:
             arguments = [values[id(source)] for source in symbol.inputs]
+            graph.scope = symbol.layer.name
             values[id(symbol)] = symbol.layer.apply(trace, arguments)
+        graph.scope = ""
         return trace, [values[id(symbol)] for symbol in self.outputs]
 
     @property

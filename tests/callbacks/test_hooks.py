@@ -135,7 +135,7 @@ def test_values_are_those_of_the_history():
     history = compiled().fit(X, Y, epochs=3, validation_split=0.2, verbose=0, callbacks=[Keep()])
     assert [values["val_loss"] for values in seen[:3]] == history.history["val_loss"]
     assert seen[3] == seen[2]
-    assert history.params == {"epochs": 3, "steps": 1, "verbose": 0}
+    assert history.params == {"epochs": 3, "steps": 1, "verbose": 0, "batch_size": 8}
 
 
 def test_what_a_callback_adds_to_the_logs_enters_the_history():
