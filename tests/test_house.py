@@ -21,7 +21,7 @@ FLOORS = [
     ["errors"],
     ["random", "serialization", "gradcheck"],
     ["ops"],
-    ["program", "arrays", "io"],
+    ["program", "arrays", "io", "rows"],
     ["backends"],
     ["graph"],
     ["activations", "initializers", "regularizers", "constraints", "schedules"],
@@ -59,7 +59,18 @@ NAMES_THE_CPU = {
 }
 #: Packages that may be missing: imported inside functions.
 OPTIONAL = {
-    *("pandas", "pyarrow", "sklearn", "matplotlib", "cupy", "IPython", "torch", "polars", "h5py", "tensorboard"),
+    *(
+        "pandas",
+        "pyarrow",
+        "sklearn",
+        "matplotlib",
+        "cupy",
+        "IPython",
+        "torch",
+        "polars",
+        "h5py",
+        "tensorboard",
+    ),
     *("tensorboardX", "skfolio", "great_tables", "statsmodels"),
 }
 #: Packages that are always there.
