@@ -11,10 +11,10 @@ from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from numpy.typing import NDArray
 
 from fastnn.data.read import load_pandas
-from fastnn.datasets._gathered import Gathered, Part
 from fastnn.datasets.dates import Report, bounds, day, month_ends
 from fastnn.datasets.panel import read_panel
 from fastnn.errors import ArgumentError, DataError
+from fastnn.rows import Gathered, Part
 
 TARGETS = ("sign", "value")
 ENCODINGS = (None, "onehot", "codes")
@@ -54,25 +54,28 @@ class Windows:
     codes: dict[str, NDArray[np.int32]]
     levels: dict[str, list[Any]]
     report: Report
-    _month: NDArray[np.int32]
-    _index: NDArray[np.int32]
     _months: NDArray[np.int64]
     _tickers: Any
 
     @property
     def columns(self) -> list[str]:
         """Names of the features."""
-        return list(self.X.columns)
+        return self.X.columns or []
+
+    @property
+    def _target(self) -> NDArray[np.int32]:
+        """Where each row's target stands in the flat panel: before its lags, since months run backwards."""
+        return self.X.parts[0].index - np.int32(1)
 
     @property
     def dates(self) -> Any:
         """The target month's last day, a row: a DatetimeIndex, made when asked for."""
-        return month_ends(self._months)[self._month]
+        return month_ends(self._months)[len(self._months) - 1 - self._target % len(self._months)]
 
     @property
     def ticker_codes(self) -> NDArray[np.int32]:
         """The number of each row's stock."""
-        return (self._index - np.int32(1)) // np.int32(len(self._months))
+        return self._target // np.int32(len(self._months))
 
     @property
     def tickers(self) -> Any:
@@ -97,8 +100,6 @@ class Windows:
             X=self.X[rows],
             y=self.y[rows],
             codes={name: codes[rows] for name, codes in self.codes.items()},
-            _month=self._month[rows],
-            _index=self._index[rows],
         )
 
     def __repr__(self) -> str:
@@ -201,7 +202,7 @@ def returns_windows(
     y = _targets(panel.reshape(-1), index, target, report)
     parts = [_lag_part(panel, index, lags)]
     if faults == "chapter":
-        parts[0].low, parts[0].high = _quantiles(parts[0])
+        parts = [_clipped(parts[0])]
     codes, levels = {}, {}
     for name, numbers, labels, rows in _categories(months, tickers, panel, chosen, index, dates):
         if encodings[name] == "onehot":
@@ -209,7 +210,7 @@ def returns_windows(
         elif encodings[name] == "codes":
             codes[name], levels[name] = numbers[rows].astype(np.int32), labels
     report["rows"] = len(index)
-    return Windows(Gathered(parts), y, codes, levels, report, dates, index, months, tickers)
+    return Windows(Gathered(parts), y, codes, levels, report, months, tickers)
 
 
 def _check_options(
@@ -260,10 +261,12 @@ def _complete(
     stocks, months = panel.shape
     if panel.size > np.iinfo(np.int32).max:
         raise DataError(f"A panel may have up to 2,147,483,647 cells. Received: {panel.size:,}.")
-    first = np.arange(stocks, dtype=np.int32)[:, None] * np.int32(months) + (np.int32(months) - chosen)
-    dates = np.broadcast_to(chosen, first.shape)
-    if not by_ticker:
-        first, dates = first.T, dates.T
+    stock = np.arange(stocks, dtype=np.int32) * np.int32(months)
+    lag = np.int32(months) - chosen
+    if by_ticker:
+        first, dates = np.add.outer(stock, lag), np.broadcast_to(chosen, (stocks, len(chosen)))
+    else:
+        first, dates = np.add.outer(lag, stock), np.broadcast_to(chosen[:, None], (len(chosen), stocks))
     missing = np.isnan(panel)
     if not missing.any():
         return first.reshape(-1), dates.reshape(-1)
@@ -302,10 +305,11 @@ def _lag_part(panel: NDArray[Any], index: NDArray[np.int32], lags: int) -> Part:
     return Part(view, index, columns=[f"lag_{lag}" for lag in range(1, lags + 1)])
 
 
-def _quantiles(part: Part) -> tuple[NDArray[Any], NDArray[Any]]:
-    found = [np.quantile(part.array[:, lag][part.index], CLIP) for lag in range(part.array.shape[1])]
-    low, high = np.array(found, part.array.dtype).T
-    return low, high
+def _clipped(part: Part) -> Part:
+    """Return the lags clipped at quantiles of all their rows, as the chapter does."""
+    rows = Gathered([part])
+    low, high = np.array([np.quantile(rows.column(lag), CLIP) for lag in range(rows.shape[1])]).T
+    return part.with_numbers(low, high, None, None)
 
 
 def _categories(
