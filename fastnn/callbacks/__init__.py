@@ -2,6 +2,8 @@
 
 from fastnn.callbacks.base import Callback, CallbackList
 from fastnn.callbacks.history import History
+from fastnn.callbacks.live import LivePlot
 from fastnn.callbacks.progress import ProgressBar
+from fastnn.callbacks.weight_history import WeightHistory
 
-__all__ = ["Callback", "CallbackList", "History", "ProgressBar"]
+__all__ = ["Callback", "CallbackList", "History", "LivePlot", "ProgressBar", "WeightHistory"]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from fastnn.errors import ArgumentError
 from fastnn.layers.base import Symbol
 from fastnn.models import config as plain
 from fastnn.models import wiring
@@ -135,6 +138,50 @@ class Model(Using):
         )
 
     # ------------------------------------------------------------------ looking at a model
+    def layer_output(self, x: Any, layer: str | int) -> np.ndarray:
+        """Compute what one layer gives for each row of `x`, as in prediction: nothing is dropped out.
+
+        The same as ``Model(model.inputs, model.get_layer(layer).output).predict(x)``.
+
+        Parameters
+        ----------
+        x : array, list, DataFrame, or a list or dict of them
+            As in :meth:`predict`.
+        layer : str or int
+            Name or position in ``layers``.
+
+        Returns
+        -------
+        ndarray of shape (rows, units)
+
+        Raises
+        ------
+        NotBuiltError
+            If the model has seen no data and no input shape yet.
+        UnknownNameError, ArgumentError
+            If there is no such layer, or it is an input, or is called more than once.
+        ShapeError, DtypeError, DataError
+            If the data cannot be used.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> hidden = Dense(3, "sigmoid", kernel_initializer="zeros", input_shape=(2,), name="hidden")
+        >>> Sequential([hidden, Dense(1)]).layer_output([[1.0, 2.0]], "hidden")
+        array([[0.5, 0.5, 0.5]], dtype=float32)
+        """
+        self._require_built()
+        found = self.get_layer(index=layer) if isinstance(layer, int) else self.get_layer(layer)
+        symbols = [symbol for symbol in self._calls if symbol.layer is found]
+        if len(symbols) != 1:
+            what = "an input" if not symbols else f"called {len(symbols)} times"
+            raise ArgumentError(
+                f"layer_output of model {self.name!r} takes a layer that is called once. "
+                f"Received: layer {found.name!r}, which is {what}."
+            )
+        return Model(_named(self.inputs, self._input_keys), symbols[0], dtype=self.dtype).predict(x)
+
     def summary(self, line_length: int | None = None, print_fn: Any = None) -> None:
         """Print a table of layers, output shapes and numbers of parameters.
 

@@ -84,6 +84,11 @@ class Network:
         """The layers, in an order of execution."""
         return list(self._layers)
 
+    @property
+    def calls(self) -> list[Symbol]:
+        """What each call of a layer returned, in an order of execution; the inputs are not among them."""
+        return list(self._calls)
+
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by name or by position.
 

@@ -126,18 +126,64 @@ def gather(dtype, source, units_major: bool, contiguous: bool):
         n, u = r[ROWS], q[9]
         rows = vector(at(q, r, 1), n, np.int64)
         row_stride, column_stride = q[7], 1 if contiguous else q[8]
+        # A view begins at its lowest number: a negative index would be counted from its end.
+        low = 0 if contiguous else min(0, (u - 1) * column_stride)
+        span = (u - 1) * abs(column_stride) + 1
         if units_major:
             y = matrix(at(q, r, 5), u, n, dtype)
             for i in range(n):
-                x = vector(q[3] + rows[i] * row_stride * size, (u - 1) * column_stride + 1, source)
+                x = vector(q[3] + (rows[i] * row_stride + low) * size, span, source)
                 for j in range(u):
-                    y[j, i] = dtype(x[j * column_stride])
+                    y[j, i] = dtype(x[j * column_stride - low])
         else:
             y = matrix(at(q, r, 5), n, u, dtype)
             for i in range(n):
-                x = vector(q[3] + rows[i] * row_stride * size, (u - 1) * column_stride + 1, source)
+                x = vector(q[3] + (rows[i] * row_stride + low) * size, span, source)
                 for j in range(u):
-                    y[i, j] = dtype(x[j * column_stride])
+                    y[i, j] = dtype(x[j * column_stride - low])
+
+    return kernel
+
+
+@inline_math
+def _prepared(x, low, high, mean, inverse):
+    """Clip and standardise a number; twin of ``fastnn.rows.transform.transformed``."""
+    x = low if x < low else x
+    x = high if x > high else x
+    return (x - mean) * inverse
+
+
+def gather_part(dtype, source, step, units_major: bool):
+    """Look rows up, prepare them and put them into some columns.
+
+    q = [order, table, index, transform, destination, row stride, column stride, units of the destination,
+    first column, units]; strides in items; `step` is the column stride if it is 1 or -1.
+    """
+    size, destination_size = np.dtype(source).itemsize, np.dtype(dtype).itemsize
+
+    def kernel(q, r):
+        n, width, first, u = r[ROWS], q[13], q[14], q[15]
+        rows = vector(at(q, r, 1), n, np.int64)
+        row_stride, column_stride = q[11], step if step else q[12]
+        low = min(0, (u - 1) * column_stride)
+        span = (u - 1) * abs(column_stride) + 1
+        numbers = matrix(q[7], 4, u, source)
+        if units_major:
+            y = matrix(at(q, r, 9) + first * n * destination_size, u, n, dtype)
+        else:
+            y = matrix(at(q, r, 9), n, width, dtype)
+        for i in range(n):
+            row = vector(q[5] + rows[i] * 4, 1, np.int32)[0]
+            x = vector(q[3] + (row * row_stride + low) * size, span, source)
+            if units_major:
+                for j in range(u):
+                    v = x[j * column_stride - low]
+                    y[j, i] = dtype(_prepared(v, numbers[0, j], numbers[1, j], numbers[2, j], numbers[3, j]))
+            else:
+                for j in range(u):
+                    v = x[j * column_stride - low]
+                    v = _prepared(v, numbers[0, j], numbers[1, j], numbers[2, j], numbers[3, j])
+                    y[i, first + j] = dtype(v)
 
     return kernel
 
@@ -232,6 +278,34 @@ def lower_gather(instruction, target: Target):
                 InputStride(source.index, 1),
                 spec.size,
             ),
+        )
+    ]
+
+
+@lowers("gather_part")
+def lower_gather_part(instruction, target: Target):
+    """Lower the gather of a part; exact, so that the bits are those of the table as an array."""
+    order, table, index, numbers = instruction.inputs
+    (destination,) = instruction.outputs
+    part, column = instruction.attrs["part"], instruction.attrs["column"]
+    options = ("units," if target.units_major else "") + {1: "", -1: "backwards,", 0: "strided,"}[part.step]
+    return [
+        Row(
+            f"gather_part({options}{part.dtype},{target.name})",
+            lambda: gather_part(target.dtype, _SOURCES[part.dtype], part.step, target.units_major),
+            (
+                order,
+                table,
+                index,
+                numbers,
+                destination,
+                InputStride(table.index, 0),
+                InputStride(table.index, 1),
+                destination.spec.size,
+                column,
+                part.columns,
+            ),
+            exact=True,
         )
     ]
 

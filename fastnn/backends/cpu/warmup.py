@@ -16,6 +16,7 @@ from fastnn.ops import registry
 from fastnn.ops.activations import ELEMENTWISE
 from fastnn.ops.dispatch import input_names
 from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Op, Spec
+from fastnn.program import PartSource
 
 
 def warmup(
@@ -95,6 +96,9 @@ def _data(target: Target) -> Iterator[Row]:
     yield from kernels.lower(
         _call("gather", [order, order], [order], {"source": "int32", "contiguous": True}), target
     )
+        for step in (1, -1, 0):
+            attrs = {"part": PartSource(source, 3, step), "column": 0}
+            yield from kernels.lower(_call("gather_part", [order, row, row, row], [row], attrs), target)
     yield from kernels.lower(_call("store", [row], [row], {}), target)
     yield from kernels.lower(_call("store", [row, order], [row], {}), target)
     total = Spec((), rows=False)
