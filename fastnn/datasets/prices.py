@@ -49,7 +49,7 @@ def read_file(path: str | Path, key: str | None) -> Any:
             return store[key or keys[0]]
     except ImportError:
         raise missing_extra("tables", "hdf", f"Reading {path.name}") from None
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # what the package tables raises is a RuntimeError
         raise DataError(f"{path} cannot be read as HDF5: {str(error).strip().splitlines()[-1]}") from None
 
 

@@ -204,10 +204,14 @@ def returns_windows(
     if faults == "chapter":
         parts = [_clipped(parts[0])]
     codes, levels = {}, {}
-    for name, numbers, labels, rows in _categories(months, tickers, panel, chosen, index, dates):
-        if encodings[name] == "onehot":
+    for name, encoding in encodings.items():
+        if encoding is None:
+            continue
+        numbers, labels = _category(name, months, tickers, chosen)
+        rows = (index - np.int32(1)) // np.int32(len(months)) if name == "ticker" else dates
+        if encoding == "onehot":
             parts.append(_onehot_part(name, numbers, labels, rows, dtype))
-        elif encodings[name] == "codes":
+        else:
             codes[name], levels[name] = numbers[rows].astype(np.int32), labels
     report["rows"] = len(index)
     return Windows(Gathered(parts), y, codes, levels, report, months, tickers)
@@ -312,20 +316,16 @@ def _clipped(part: Part) -> Part:
     return part.with_numbers(low, high, None, None)
 
 
-def _categories(
-    months: NDArray[np.int64],
-    tickers: Any,
-    panel: NDArray[Any],
-    chosen: NDArray[np.int32],
-    index: Any,
-    dates: Any,
-) -> Any:
-    """Give each category's name, the code of each of its rows, its labels, and the row of each window."""
-    first_year = int(months[chosen[0]]) // 12
-    years = np.clip(months // 12 - first_year, 0, None)
-    yield "year", years, list(range(first_year, int(months[chosen[-1]]) // 12 + 1)), dates
-    yield "month", months % 12, list(range(1, 13)), dates
-    yield "ticker", np.arange(len(panel)), list(tickers), (index - 1) // np.int32(panel.shape[1])
+def _category(
+    name: str, months: NDArray[np.int64], tickers: Any, chosen: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], list[Any]]:
+    """Return the code of each month of the panel (of each stock), and what codes stand for."""
+    if name == "ticker":
+        return np.arange(len(tickers)), list(tickers)
+    if name == "month":
+        return months % 12, list(range(1, 13))
+    first, last = (int(months[at]) // 12 for at in chosen[[0, -1]])
+    return np.clip(months // 12 - first, 0, last - first), list(range(first, last + 1))
 
 
 def _onehot_part(
@@ -340,4 +340,4 @@ def _onehot_part(
     columns = [f"{name}_{label}" for label in labels]
     if np.array_equal(numbers, np.arange(size)):
         return Part(identity, rows, columns=columns)
-    return Part(identity[np.minimum(numbers, size - 1)], rows, columns=columns)
+    return Part(identity[numbers], rows, columns=columns)
