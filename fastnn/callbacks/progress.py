@@ -12,36 +12,41 @@ from fastnn.callbacks.base import Callback
 INTERVAL = 0.05
 
 
-class ProgressBar(Callback):
-    """Shows how training goes.
+class ProgbarLogger(Callback):
+    """Shows how training goes; ``fit`` adds one itself unless ``verbose=0`` or it is given one.
 
     Parameters
     ----------
-    verbose : {'auto', 1, 2}
+    verbose : {None, 'auto', 0, 1, 2}
         A bar over the epochs with the latest values, on standard error or in the notebook (1), or a line an
-        epoch, on standard output (2). ``'auto'`` is a bar on a terminal or in a notebook, else lines.
+        epoch, on standard output (2). ``'auto'`` is a bar on a terminal or in a notebook, else lines. None
+        means what ``fit`` was given.
     first_epoch : int, default 0
         Where the bar begins.
 
     Examples
     --------
-    >>> from fastnn.callbacks import ProgressBar
-    >>> progress = ProgressBar(verbose=2)
+    >>> from fastnn.callbacks import ProgbarLogger
+    >>> progress = ProgbarLogger(verbose=2)
     >>> progress.set_params({"epochs": 10})
     >>> progress.on_epoch_end(0, {"loss": 0.25})
     Epoch 1/10 - loss: 0.2500
     """
 
-    def __init__(self, verbose: Any = "auto", first_epoch: int = 0):
+    def __init__(self, verbose: Any = None, first_epoch: int = 0):
         super().__init__()
-        self._lines = verbose == 2 or (verbose == "auto" and not _is_watched())
+        self._verbose = verbose
         self._first = first_epoch
         self._bar: Any = None
         self._written = 0.0
 
+    def _way(self) -> Any:
+        verbose = self.params.get("verbose", "auto") if self._verbose is None else self._verbose
+        return (1 if _is_watched() else 2) if verbose == "auto" else verbose
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Open the bar."""
-        if not self._lines:
+        if self._way() == 1:
             from tqdm.auto import tqdm
 
             self._bar = tqdm(total=self.params["epochs"], initial=self._first, unit="epoch", leave=True)
@@ -51,7 +56,8 @@ class ProgressBar(Callback):
         """Show an epoch's values."""
         total = self.params["epochs"]
         if self._bar is None:
-            print(f"Epoch {epoch + 1}/{total} - {_text(logs, ': ', ' - ')}", flush=True)
+            if self._way() == 2:
+                print(f"Epoch {epoch + 1}/{total} - {_text(logs, ': ', ' - ')}", flush=True)
             return
         now = time.monotonic()
         if now - self._written > INTERVAL or epoch + 1 == total or self.model.stop_training:
@@ -64,6 +70,10 @@ class ProgressBar(Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+#: What it was called before it had Keras' name.
+ProgressBar = ProgbarLogger
 
 
 def _is_watched() -> bool:

@@ -139,6 +139,20 @@ class Compiling(Network):
             self._state = OptimizerState(plan, self.storage.array, self._state)
         return self._state
 
+    def swap_average(self, wanted: bool) -> None:
+        """Put the moving average, which an optimizer with ``use_ema=True`` keeps, in the weights' place.
+
+        Before the first step there is no average, and nothing is done.
+
+        Parameters
+        ----------
+        wanted : bool
+            False puts the weights back.
+        """
+        state = self._state
+        if state is not None and state.step and state.swapped != wanted:
+            state.swap_average(self.storage.array, self.trainable_variables)
+
     def _forget(self) -> None:
         """Know no inputs and outputs; what compile() was given stays."""
         super()._forget()

@@ -10,8 +10,8 @@ from typing import Any
 from fastnn.arrays import to_array
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
-from fastnn.callbacks.progress import ProgressBar
-from fastnn.errors import ArgumentError, DataError
+from fastnn.callbacks.progress import ProgbarLogger
+from fastnn.errors import ArgumentError, DataError, NonFiniteLossError
 from fastnn.models.compiling import Compiling
 from fastnn.models.settings import FitSettings
 from fastnn.rows import Gathered
@@ -103,7 +103,8 @@ class Fitting(Compiling):
         ShapeError, DtypeError, DataError, ArgumentError
             Before training, if the data cannot be used; the model is as it was.
         NonFiniteLossError
-            If the loss or a gradient turns NaN or infinite; the last finite weights are kept.
+            If the loss or a gradient turns NaN or infinite; the last finite weights are kept. With the
+            callback TerminateOnNaN training ends without the error.
 
         Examples
         --------
@@ -140,8 +141,8 @@ class Fitting(Compiling):
         self, training: Training, called: CallbackList, validate: Any, settings: FitSettings
     ) -> History:
         """Run a training with its callbacks."""
-        if settings.verbose:
-            called.callbacks.append(ProgressBar(settings.verbose, settings.initial_epoch))
+        if settings.verbose and not any(isinstance(given, ProgbarLogger) for given in called.callbacks):
+            called.add(ProgbarLogger(settings.verbose, settings.initial_epoch))
         history = self.history = History()
         steps = training.steps_per_epoch
         parameters = {"epochs": settings.epochs, "steps": steps, "verbose": settings.verbose}
@@ -154,9 +155,12 @@ class Fitting(Compiling):
             training.run(
                 called, history, settings.initial_epoch, settings.epochs, validate, settings.validation_freq
             )
+        except NonFiniteLossError as error:
+            if not called.ends_quietly(error):
+                raise
         finally:
             history.seconds = time.perf_counter() - started
-            training.state.finish(self.storage.array)
+            training.state.finish(self.storage.array, self.trainable_variables)
             called.call("on_train_end", history.last())
         return history
 
@@ -216,7 +220,6 @@ class Fitting(Compiling):
             table = read_table(self, x, y, sample_weight, class_weight)
             training = Training(self, table, table.rows, shuffle=False, threads=1)
         history = History()
-        self.stop_training = False
         self.stop_training = False
         training.run(CallbackList([], self, {}), history, 0, 1)
         return in_order_of_names(history.last(), return_dict)

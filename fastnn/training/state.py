@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from fastnn.graph.update import AVERAGE
+from fastnn.layers.variables import Variable
 from fastnn.training.step import StepPlan
 
 #: Weights and state up to this size are copied now and then, to go back to should the weights overflow.
@@ -25,7 +27,11 @@ class OptimizerState:
         The numbers the update kernels read; the first is the learning rate.
     step, epoch : int
         Steps and epochs trained since compile().
+    swapped : bool
+        Whether weights and their moving average have changed places.
     """
+
+    swapped = False
 
     def __init__(self, plan: StepPlan, parameters: np.ndarray, previous: OptimizerState | None = None):
         self.names = tuple(name for name, _ in plan.slots)
@@ -41,10 +47,32 @@ class OptimizerState:
         same = self.names == tuple(name for name, _ in plan.slots) and len(self.hyper) == len(plan.hyper)
         return same and all(slot.size == parameters.size for slot in self.slots)
 
-    def finish(self, parameters: np.ndarray) -> None:
+    def swap_average(self, parameters: np.ndarray, trainable: Sequence[Variable]) -> None:
+        """Exchange the weights in training and their moving average; again to go back."""
+        for weights, average in self._averages(parameters, trainable):
+            weights[...], average[...] = average, weights.copy()
+        self.swapped = not self.swapped
+
+    def finish(self, parameters: np.ndarray, trainable: Sequence[Variable]) -> None:
         """Where a moving average is kept, make it the weights (Keras does so when training ends)."""
-        if AVERAGE in self.names and self.step:
-            parameters[...] = self.slots[self.names.index(AVERAGE)]
+        if not self.step:
+            return
+        for weights, average in self._averages(parameters, trainable):
+            if self.swapped:
+                average[...] = weights
+            else:
+                weights[...] = average
+        self.swapped = False
+
+    def _averages(
+        self, parameters: np.ndarray, trainable: Sequence[Variable]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Go through the trained weights and their averages; there is none of other variables."""
+        if AVERAGE in self.names:
+            slot = self.slots[self.names.index(AVERAGE)]
+            for variable in trainable:
+                part = slice(variable.offset, variable.offset + variable.size)
+                yield parameters[part], slot[part]
 
 
 class LastFinite:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn import backends
 from fastnn.callbacks.base import CallbackList
+from fastnn.callbacks.batches import BatchCalls
 from fastnn.callbacks.history import History
 from fastnn.errors import NonFiniteLossError
 from fastnn.training.evaluation import Evaluator
@@ -105,16 +106,17 @@ class Training:
         validation_freq: Any = 1,
     ) -> None:
         """Train from `first_epoch` until `epochs`; `validate()` returns the validation's logs."""
-        model, session = self.model, self.session
+        session = self.session
         every_epoch = callbacks.wants_epochs or validate is not None or bool(self.plan.stored)
+        batches = callbacks.batches(self.steps_per_epoch)
         self._epochs_before = session.epoch - first_epoch
         epoch = first_epoch
         try:
             with session:
-                while epoch < epochs and not model.stop_training:
+                while epoch < epochs and not self._stopped(callbacks):
                     if every_epoch:
                         callbacks.call("on_epoch_begin", epoch, {})
-                        log = self._steps(1, callbacks if callbacks.wants_batches else None)
+                        log = self._steps(callbacks, batches, 1)
                         if not len(log):
                             break
                         logs = self._evaluator.logs(log[0], self.predictions)
@@ -126,7 +128,7 @@ class Training:
                             history.on_epoch_end(epoch, logs)  # with what callbacks have added to the logs
                         epoch += 1
                     else:
-                        log = self._steps(epochs - epoch, None, partial=True)
+                        log = self._steps(callbacks, batches, epochs - epoch, partial=True)
                         history.extend(epoch, self._evaluator.columns(log))
                         epoch += len(log)
         except BaseException:
@@ -154,46 +156,55 @@ class Training:
         self._last_finite.renew(self.session.step)
         return self._checked(self.session.run(1 if self._schedule else steps, epochs))
 
-    def _steps(self, epochs: int, callbacks: CallbackList | None, partial: bool = False) -> np.ndarray:
+    def _stopped(self, callbacks: CallbackList) -> bool:
+        """Whether a callback has asked for an end, or its deadline has passed."""
+        if time.perf_counter() >= callbacks.deadline:
+            self.model.stop_training = True
+        return bool(self.model.stop_training)
+
+    def _steps(
+        self, callbacks: CallbackList, batches: BatchCalls, epochs: int, partial: bool = False
+    ) -> np.ndarray:
         """Run until `epochs` epochs have ended (if `partial`, any), in calls of a bounded time."""
-        session, model = self.session, self.model
+        session = self.session
         try:
             while True:
-                if callbacks is not None:
-                    log = self._one_batch(callbacks)
-                else:
-                    # The rate is measured as we go; the first call is a guess from the arithmetic.
-                    rate = session.seconds_per_step or self._guess()
-                    steps = max(1, int(CALL_SECONDS / rate))
-                    whole = max(1, min(epochs, steps // self.steps_per_epoch + 1))
-                    started = time.perf_counter()
-                    before = session.step
-                    log = self._run(steps, whole)
-                    done = session.step - before
-                    if done:
-                        session.seconds_per_step = max((time.perf_counter() - started) / done, 1e-8)
-                if len(log) and (partial or len(log) >= epochs):
-                    return log
-                if model.stop_training:
+                if batches:
+                    batches.begin(self._done())
+                log = self._call(epochs, batches.ahead(self._done()) if batches else None, callbacks.deadline)
+                if batches and batches.due(self._done()):
+                    rows = self.rows if len(log) else session.position
+                    sums = log[0] if len(log) else session.sums
+                    batches.end(self._done(), self._evaluator.logs(sums, None, rows))
+                stopped = self._stopped(callbacks)
+                if stopped or (len(log) and (partial or len(log) >= epochs)):
                     return log
         finally:
             self.state.step, self.state.epoch = session.step, session.epoch
 
+    def _call(self, epochs: int, limit: int | None, deadline: float) -> np.ndarray:
+        """Make one call of a bounded time, and of at most `limit` steps."""
+        session = self.session
+        # The rate is measured as we go; the first call is a guess from the arithmetic.
+        rate = session.seconds_per_step or self._guess()
+        started = time.perf_counter()
+        steps = max(1, int(min(CALL_SECONDS, deadline - started) / rate))
+        steps = steps if limit is None else min(steps, limit)
+        before = session.step
+        log = self._run(steps, max(1, min(epochs, steps // self.steps_per_epoch + 1)))
+        done = session.step - before
+        if done:
+            session.seconds_per_step = max((time.perf_counter() - started) / done, 1e-8)
+        return log
+
+    def _done(self) -> int:
+        """Steps done, counted from epoch 0."""
+        session = self.session
+        epoch = session.epoch - self._epochs_before
+        return epoch * self.steps_per_epoch + session.position // self.batch_size
+
     def _guess(self) -> float:
         return self.batch_size * self.plan.program.flops_per_row / 2e10 + 2e-6
-
-    def _one_batch(self, callbacks: CallbackList) -> np.ndarray:
-        session = self.session
-        batch = session.position // self.batch_size
-        callbacks.call("on_batch_begin", batch, {})
-        callbacks.call("on_train_batch_begin", batch, {})
-        log = self._run(1, 1)
-        rows = self.rows if len(log) else session.position
-        sums = log[0] if len(log) else session.sums
-        logs = self._evaluator.logs(sums, None, rows)
-        callbacks.call("on_train_batch_end", batch, logs)
-        callbacks.call("on_batch_end", batch, logs)
-        return log
 
     def _checked(self, outcome: tuple[np.ndarray, int]) -> np.ndarray:
         log, status = outcome
