@@ -11,7 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "activations", "callbacks", "constraints", "data", "datasets", "errors", "initializers", "layers",
+    "activations", "callbacks", "constraints", "data", "datasets", "errors", "initializers", "io", "layers",
     "losses", "metrics", "models", "ops", "optimizers", "random", "regularizers", "viz",
 )  # fmt: skip
 _NAMES = {
@@ -20,6 +20,7 @@ _NAMES = {
     "Model": "fastnn.models",
     "Sequential": "fastnn.models",
     "gradient_check": "fastnn.gradcheck",
+    "load_model": "fastnn.models",
     "set_random_seed": "fastnn.random",
 }
 

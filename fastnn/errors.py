@@ -50,6 +50,10 @@ class NonFiniteLossError(FastnnError, ArithmeticError):
     """The loss turned NaN or infinite during training; the last finite weights are kept."""
 
 
+class FileFormatError(FastnnError, ValueError):
+    """A file is damaged, cut short, or is not what was expected."""
+
+
 class MissingExtraError(FastnnError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from fastnn import constraints, initializers, regularizers
 from fastnn.arrays import to_array
 from fastnn.errors import ArgumentError, NotBuiltError, ShapeError, nearest
 from fastnn.graph.trace import Graph, Value
+from fastnn.layers.pickling import restored
 from fastnn.layers.variables import Variable
 from fastnn.ops.registry import Spec
 from fastnn.serialization import snake_case
@@ -284,6 +285,29 @@ class Layer:
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the variables' values, in the order of :meth:`get_weights`."""
         set_values(self.variables, weights, f"layer {self.name!r}")
+
+    def get_extra_state(self) -> dict[str, np.ndarray]:
+        """Return arrays a file must hold besides the variables; none for most layers."""
+        return {}
+
+    def set_extra_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take what :meth:`get_extra_state` returned.
+
+        Raises
+        ------
+        ArgumentError
+            If the layer has no such state.
+        """
+        if state:
+            raise ArgumentError(
+                f"Layer {self.name!r} keeps no state beside its variables. Received: {sorted(state)}."
+            )
+
+    def __reduce__(self) -> Any:
+        """Pickle and copy as configuration and arrays; the layers it is connected to are left out."""
+        placed = all(variable.storage is not None for variable in self.variables)
+        values = {variable.path: variable.numpy() for variable in self.variables} if placed else None
+        return restored, (type(self), self.get_config(), self.get_extra_state(), self.input_specs, values)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain data."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -186,6 +186,26 @@ class Normalization(Layer):
                 f"was built for rows of {mean.size} columns. Received: rows of shape {inputs[0].spec.shape}."
             )
         return trace.emit("standardize", [inputs[0], trace.parameter(mean), trace.parameter(variance)])
+
+    def get_extra_state(self) -> dict[str, NDArray[Any]]:
+        """Return what :meth:`adapt` found, if it was called."""
+        if self._given or self._statistics is None:
+            return {}
+        return dict(zip(("mean", "variance"), self._statistics, strict=True))
+
+    def set_extra_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take what :meth:`get_extra_state` returned; variables keep the values they have.
+
+        Raises
+        ------
+        ArgumentError
+            If it is not a mean and a variance.
+        """
+        if not state:
+            return
+        if self._given or state.keys() != {"mean", "variance"}:
+            super().set_extra_state(state)
+        self._statistics = self._checked("mean", state["mean"]), self._checked("variance", state["variance"])
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain data: the statistics only if they were given."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from fastnn import random
-from fastnn.errors import ArgumentError, NotBuiltError
+from fastnn.errors import ArgumentError, FileFormatError, NotBuiltError
 
 #: Variables begin at multiples of so many elements (a 64-byte line of float32).
 ALIGNMENT = 16
@@ -140,6 +142,44 @@ def _check_memory(size: int, variables: int) -> None:
         )
 
 
+#: Values that new variables take, by path, instead of drawing them: while a saved model is made.
+_GIVEN: ContextVar[Mapping[str, np.ndarray] | None] = ContextVar("initial values", default=None)
+
+
+@contextmanager
+def initial_values(values: Mapping[str, np.ndarray]) -> Iterator[None]:
+    """Let variables placed inside the block begin with `values`; nothing is drawn.
+
+    What a file says a model's shapes are is compared with the arrays that it holds before memory is asked
+    for, so a file cannot make its reader use much more memory than its own size.
+
+    Parameters
+    ----------
+    values : dict of str to ndarray
+        By the variables' paths.
+
+    Raises
+    ------
+    FileFormatError
+        From inside the block, if a variable is not among them, or of another shape or dtype.
+    """
+    token = _GIVEN.set(values)
+    try:
+        yield
+    finally:
+        _GIVEN.reset(token)
+
+
+def _check_given(variables: Sequence[Variable], dtype: str, given: Mapping[str, np.ndarray]) -> None:
+    for variable in variables:
+        array = given.get(variable.path)
+        if array is None or array.shape != variable.shape or array.dtype != dtype:
+            found = "none" if array is None else f"{array.dtype} of shape {array.shape}"
+            raise FileFormatError(
+                f"Expected an array {variable.path!r}, {dtype} of shape {variable.shape}. Received: {found}."
+            )
+
+
 def place(variables: Sequence[Variable], dtype: str, seed: int) -> Storage:
     """Put variables into one storage, drawing initial values for those that have none.
 
@@ -162,11 +202,18 @@ def place(variables: Sequence[Variable], dtype: str, seed: int) -> Storage:
         for variable in storage.variables if storage else ():
             everything[id(variable)] = variable
             old[id(variable)] = variable.numpy()
+    given = _GIVEN.get()
+    if given is not None:
+        _check_given([variable for variable in variables if id(variable) not in old], dtype, given)
     for variable in variables:
         everything.setdefault(id(variable), variable)
     merged = Storage(list(everything.values()), dtype, old)
     for number, variable in enumerate(variables):
-        if id(variable) not in old:
+        if id(variable) in old:
+            continue
+        if given is not None:
+            variable.assign(given[variable.path])
+        else:
             generator = random.generator(seed, random.INIT_STREAM, number)
             variable.assign(variable.initializer(variable.shape, merged.array.dtype, generator))
     return merged

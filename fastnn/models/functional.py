@@ -11,13 +11,13 @@ from fastnn.errors import ArgumentError
 from fastnn.layers.base import Symbol
 from fastnn.models import config as plain
 from fastnn.models import wiring
+from fastnn.models.saving import Saving
 from fastnn.models.summary import summary_html, summary_text
-from fastnn.models.using import Using
 
 Symbols = Symbol | Sequence[Symbol] | Mapping[str, Symbol]
 
 
-class Model(Using):
+class Model(Saving):
     """A network from inputs to outputs.
 
     Parameters

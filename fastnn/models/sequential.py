@@ -12,7 +12,7 @@ from fastnn.layers.core import InputLayer
 from fastnn.models import config as plain
 from fastnn.models.functional import Model
 from fastnn.models.network import Network
-from fastnn.models.using import Using
+from fastnn.models.saving import Saving
 
 
 class Sequential(Model):
@@ -51,7 +51,7 @@ class Sequential(Model):
         seed: int | None = None,
         dtype: str = "float32",
     ):
-        Using.__init__(self, name=name, seed=seed, dtype=dtype)
+        Saving.__init__(self, name=name, seed=seed, dtype=dtype)
         self._stack: list[Layer] = []
         self._source: Symbol | None = None
         self._late: list[Layer] = []

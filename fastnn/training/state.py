@@ -42,6 +42,16 @@ class OptimizerState:
         if AVERAGE in self.names:
             self.slots[self.names.index(AVERAGE)][...] = parameters
 
+    @classmethod
+    def of(
+        cls, names: tuple[str, ...], slots: list[np.ndarray], hyper: np.ndarray, step: int, epoch: int
+    ) -> OptimizerState:
+        """Return the state that has these attributes: one that was saved."""
+        state = cls.__new__(cls)
+        state.names, state.slots, state.hyper = names, slots, hyper
+        state.step, state.epoch = step, epoch
+        return state
+
     def fits(self, plan: StepPlan, parameters: np.ndarray) -> bool:
         """Whether the vectors are those of this plan and these parameters."""
         same = self.names == tuple(name for name, _ in plan.slots) and len(self.hyper) == len(plan.hyper)
