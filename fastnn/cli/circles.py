@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import errno
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastnn import viz
+from fastnn.cli.figures import check_output
 from fastnn.cli.terminal import Whole, add_common, plural, seconds, table
 from fastnn.cli.training import Lines, fit_until_interrupt
 from fastnn.datasets import circles
-from fastnn.errors import unknown_name
 from fastnn.layers import Dense
 from fastnn.models import Sequential
 from fastnn.optimizers import Adam
@@ -32,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, print the result, write the figure."""
-    _check_output(args.out)
+    check_output(args.out)
     X, labels, Y = circles(args.points, seed=args.seed)
     held = int(args.points * HELD_OUT)  # the points come in random order
     model = Sequential(
@@ -62,16 +60,6 @@ def run(args: argparse.Namespace) -> int:
     _draw(model, history, X[:held], labels[:held], args.out)
     print(f"figure: {args.out}")
     return 0
-
-
-def _check_output(path: str) -> None:
-    """Raise before training if the figure could not be written after it."""
-    formats = figure(1, 1).canvas.get_supported_filetypes()
-    suffix = Path(path).suffix[1:].lower()
-    if suffix not in formats:
-        raise unknown_name("suffix of a figure", suffix, formats, "--out")
-    if not Path(path).parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "No such folder", str(Path(path).parent))
 
 
 def _result(history: Any, preparation: float) -> str:

@@ -66,7 +66,9 @@ class IndexMonths:
         if last is not None:
             keep &= months <= last
         if not keep.any():
-            raise DataError(f"No month from {start} to {end}: there are {self.dates[0]} to {self.dates[-1]}.")
+            raise DataError(
+                f"No month from {start} to {end}: there are {day(self.dates[0])} to {day(self.dates[-1])}."
+            )
         return dataclasses.replace(
             self, X=self.X[keep], y=self.y[keep], dates=self.dates[keep], returns=self.returns[keep]
         )
