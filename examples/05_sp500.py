@@ -19,18 +19,18 @@ from fastnn import viz
 from fastnn.callbacks import EarlyStopping, ModelCheckpoint, WeightHistory
 from fastnn.datasets import load_sp500, monthly_returns, sp500_sma
 from fastnn.layers import Dense
+from fastnn.metrics import R2Score, RootMeanSquaredError
 from fastnn.models import Sequential
 from fastnn.optimizers import Adam
 from fastnn.viz.style import COLOURS, figure, tidy
 
 
 def rmse(predicted, actual):
-    return float(np.sqrt(np.mean((np.ravel(predicted) - actual) ** 2)))
+    return RootMeanSquaredError()(actual, np.ravel(predicted))
 
 
-def r2(predicted, actual, mean):
-    """The share of the variance around the training rows' mean that is explained."""
-    return float(1 - np.sum((np.ravel(predicted) - actual) ** 2) / np.sum((actual - mean) ** 2))
+def r2(predicted, actual):
+    return R2Score()(actual, np.ravel(predicted))
 
 
 def least_squares(train, target):
@@ -95,7 +95,7 @@ def shuffled_months(runs):
         prices = pd.Series(100 * np.cumprod(1 + returns.to_numpy()[order]), returns.index)
         train, _, test = sp500_sma(prices=prices).split()
         fitted = least_squares(train, train.y)
-        found.append(r2(fitted.predict(sm.add_constant(test.X)), test.y, train.y.mean()))
+        found.append(r2(fitted.predict(sm.add_constant(test.X)), test.y))
     return np.array(found)
 
 
@@ -172,13 +172,13 @@ def main(argv=None):
 
     print("\non the test months        RMSE      R2")
     for name, values in predictions.items():
-        print(f"{name:<22}{scores[name]:8.3f}{r2(values, test.y, train.y.mean()):8.3f}")
+        print(f"{name:<22}{scores[name]:8.3f}{r2(values, test.y):8.3f}")
     print(f"(the 300-100 network stopped after {len(large_history.epoch)} epochs)")
 
     returns = least_squares(train, train.returns)
-    honest = r2(returns.predict(sm.add_constant(test.X)), test.returns, train.returns.mean())
+    honest = r2(returns.predict(sm.add_constant(test.X)), test.returns)
     shuffled = shuffled_months(3 if args.quick else 20)
-    overlap = r2(predictions["least squares"], test.y, train.y.mean())
+    overlap = r2(predictions["least squares"], test.y)
     print("\nwhat is learned: R2 of least squares on the test months")
     print(f"  the normalised close, as above            {overlap:.3f}")
     print(f"  the same, months in random order          {shuffled.mean():.3f} +- {shuffled.std():.3f}")

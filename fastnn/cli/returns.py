@@ -23,7 +23,7 @@ from fastnn.viz.style import COLOURS, figure, tidy
 Rows = NDArray[Any]
 #: The share of rows that the random split holds out.
 RANDOM_SHARE = 0.2
-HEAD = ["rows not trained on", "rows", "network", "logistic", "network", "logistic"]
+HEAD = ["AUC, rows not trained on", "rows", "network", "logistic", "network by month", "logistic by month"]
 
 
 class Scores(NamedTuple):
@@ -70,11 +70,11 @@ def run(args: argparse.Namespace) -> int:
         lines.append([name, f"{len(test):,}", *_cells(network, linear)])
         if not args.quiet:
             print(f"  {name}: trained on {len(train):,} rows, AUC {network.pooled:.4f}", flush=True)
-    print(f"\n{'AUC: all rows together, then the mean of each month by itself':>78}")
-    print(table(HEAD, [*lines, _mean(results)]))
+    print(f"\n{table(HEAD, [*lines, _mean(results)])}")
     print(
         "\nRandom rows share their months, and so the market's direction, with rows trained on; the other "
-        f"rows are out of sample. {seconds(time.perf_counter() - started)}"
+        "rows are\nout of sample. By month: the mean of the months' own AUCs, free of the market's direction. "
+        f"{seconds(time.perf_counter() - started)}"
     )
     _draw(results, args.out)
     print(f"figure: {args.out}")

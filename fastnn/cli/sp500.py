@@ -14,6 +14,7 @@ from fastnn.cli.terminal import Whole, add_common, plural, seconds, table
 from fastnn.cli.training import Lines, fit_until_interrupt
 from fastnn.datasets import IndexMonths, sp500_sma
 from fastnn.layers import Dense
+from fastnn.metrics import R2Score, RootMeanSquaredError
 from fastnn.models import Sequential
 from fastnn.viz.style import figure
 
@@ -63,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
         "least squares": _least_squares(train, train.y, test),
         "the close as it is": test.X[:, 0],
     }
-    rows = [[name, *_scores(values, test.y, train.y.mean())] for name, values in predictions.items()]
+    rows = [[name, *_scores(values, test.y)] for name, values in predictions.items()]
     returns = _least_squares(train, train.returns, test)
-    honest = _scores(returns, test.returns, train.returns.mean())[1]
+    honest = _scores(returns, test.returns)[1]
     print(f"\n{table([plural(len(test), 'test month'), 'RMSE', 'R2'], rows)}")
     print(
         f"\nR2 of the same regression for the next month's return: {honest}. The target's window shares "
@@ -86,10 +87,8 @@ def _least_squares(train: IndexMonths, target: NDArray[Any], test: IndexMonths) 
     return found
 
 
-def _scores(predicted: NDArray[Any], actual: NDArray[Any], mean: float) -> list[str]:
-    """Return RMSE and R2, the latter against the mean of the training months."""
-    error = np.mean((predicted - actual) ** 2)
-    return [f"{np.sqrt(error):.4f}", f"{1 - error / np.mean((actual - mean) ** 2):.3f}"]
+def _scores(predicted: NDArray[Any], actual: NDArray[Any]) -> list[str]:
+    return [f"{RootMeanSquaredError()(actual, predicted):.4f}", f"{R2Score()(actual, predicted):.3f}"]
 
 
 def _draw(history: Any, test: IndexMonths, predicted: NDArray[Any], path: str) -> None:
