@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"  {name}: trained on {len(train):,} rows, AUC {network.pooled:.4f}", flush=True)
     print(f"\n{table(HEAD, [*lines, _mean(results)])}")
     print(
-        "\nRandom rows share their months, and so the market's direction, with rows trained on; the other "
-        "rows are\nout of sample. By month: the mean of the months' own AUCs, free of the market's direction. "
+        "\nRandom rows share their months, and the market's direction with them, with rows trained on; the "
+        "others are\nout of sample. By month: the mean of the months' own AUCs, free of the market's direction. "
         f"{seconds(time.perf_counter() - started)}"
     )
     _draw(results, args.out)

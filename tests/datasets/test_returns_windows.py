@@ -39,8 +39,9 @@ def test_rows_are_those_of_a_loop(data):
         with pytest.raises(DataError, match="no complete window"):
             returns_windows(returns, lags)
         return
-    windows = returns_windows(returns, lags, target="value", dtype="float64")
+    windows = returns_windows(returns, lags, target="value", dtype="float64", month="codes")
     assert len(windows) == len(expected)
+    assert list(windows.codes["month"]) == [row[0].month - 1 for row in expected]
     assert list(windows.dates) == [row[0] for row in expected]
     assert list(windows.tickers) == [row[1] for row in expected]
     np.testing.assert_array_equal(np.asarray(windows.X), [row[2] for row in expected])
