@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"\n{table(HEAD, [*lines, _mean(results)])}")
     print(
         "\nRandom rows share their months, and the market's direction with them, with rows trained on; the "
-        "others are\nout of sample. By month: the mean of the months' own AUCs, free of the market's direction. "
+        "others are\nout of sample. By month: the mean of the months' AUCs, without the market's direction. "
         f"{seconds(time.perf_counter() - started)}"
     )
     _draw(results, args.out)
