@@ -118,8 +118,8 @@ class Gathered:
         Only the index is cut; the arrays are shared.
         """
         if isinstance(rows, tuple):
-            whole = [key for key in rows[1:] if key is not Ellipsis and key != slice(None)]
-            if whole or not rows or len(rows) > 2:
+            others = [key for key in rows[1:] if not (key is Ellipsis or repr(key) == repr(slice(None)))]
+            if others or not rows or len(rows) > 2:
                 raise IndexError(
                     f"A Gathered is cut by rows only: expected x[rows]. Received: the index {rows!r}."
                 )
@@ -207,12 +207,12 @@ class Gathered:
         """
         width = self.shape[1]
         given = {"low": low, "high": high, "mean": mean, "scale": scale}
-        numbers = [per_column(name, value, width) for name, value in given.items()]
-        transform_numbers(width, self.dtype, *numbers, self.columns)  # named as the table's columns are
+        numbers = {name: per_column(name, value, width) for name, value in given.items()}
+        transform_numbers(width, self.dtype, numbers, self.columns)  # so that an error names our columns
         parts, column = [], 0
         for part in self.parts:
             cut = slice(column, column + part.array.shape[1])
-            parts.append(part.with_numbers(*(None if n is None else n[cut] for n in numbers)))
+            parts.append(part.with_numbers(*(None if n is None else n[cut] for n in numbers.values())))
             column = cut.stop
         return Gathered(parts)
 

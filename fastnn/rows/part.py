@@ -43,8 +43,7 @@ class Part:
     Examples
     --------
     >>> import numpy as np
-    >>> from fastnn.data import Part
-    >>> from fastnn.data import Gathered
+    >>> from fastnn.data import Gathered, Part
     >>> np.asarray(Gathered([Part(np.array([[1.0, 9.0], [3.0, 4.0]]), [1, 0, 1], high=5.0)]))
     array([[3., 4.],
            [1., 5.],
@@ -71,9 +70,8 @@ class Part:
         self.high = per_column("high", high, width)
         self.mean = per_column("mean", mean, width)
         self.scale = per_column("scale", scale, width)
-        self.numbers = transform_numbers(
-            width, self.array.dtype, self.low, self.high, self.mean, self.scale, self.columns
-        )
+        given = {"low": self.low, "high": self.high, "mean": self.mean, "scale": self.scale}
+        self.numbers = transform_numbers(width, self.array.dtype, given, self.columns)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -133,7 +131,7 @@ def _table(array: ArrayLike) -> np.ndarray:
     if len(table) > np.iinfo(np.int32).max:
         raise ShapeError(f"array: expected fewer than 2**31 rows. Received: {len(table)}.")
     if not table.flags.aligned or any(stride % table.itemsize for stride in table.strides):
-        return np.ascontiguousarray(table)  # no kernel can read it where it is
+        return table.copy()  # no kernel can read it where it is
     return table
 
 

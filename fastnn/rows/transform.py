@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn.errors import ArgumentError, DtypeError, ShapeError
+
+#: What leaves a column as it is.
+DEFAULTS = {"low": -np.inf, "high": np.inf, "mean": 0.0, "scale": 1.0}
 
 
 def per_column(name: str, value: ArrayLike | None, width: int) -> np.ndarray | None:
@@ -26,18 +29,24 @@ def per_column(name: str, value: ArrayLike | None, width: int) -> np.ndarray | N
 def transform_numbers(
     width: int,
     dtype: np.dtype,
-    low: np.ndarray | None,
-    high: np.ndarray | None,
-    mean: np.ndarray | None,
-    scale: np.ndarray | None,
+    given: Mapping[str, np.ndarray | None],
     columns: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Return a transform as :func:`transformed` and the kernels read it: low, high, mean, 1 / scale.
 
+    Parameters
+    ----------
+    width : int
+    dtype : numpy.dtype
+    given : dict
+        ``'low'``, ``'high'``, ``'mean'``, ``'scale'``: a number for each column, or None for no change.
+    columns : sequence of str, optional
+        Names for messages.
+
     Returns
     -------
     ndarray, shape (4, width), C-contiguous
-        In `dtype`; what is None does nothing.
+        In `dtype`.
 
     Raises
     ------
@@ -46,8 +55,8 @@ def transform_numbers(
         number with a reciprocal.
     """
     numbers = np.empty((4, width), dtype)
-    given = {"low": low, "high": high, "mean": mean, "scale": scale}
-    for row, (value, default) in enumerate(zip(given.values(), (-np.inf, np.inf, 0.0, 1.0), strict=True)):
+    for row, (name, default) in enumerate(DEFAULTS.items()):
+        value = given[name]
         numbers[row] = default if value is None else value
     with np.errstate(all="ignore"):
         numbers[3] = dtype.type(1) / numbers[3]

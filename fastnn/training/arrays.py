@@ -61,7 +61,7 @@ def readable(array: np.ndarray) -> np.ndarray:
     """Copy only what no kernel can read: unaligned numbers, strides that are not whole numbers of items."""
     if array.flags.aligned and not any(stride % array.itemsize for stride in array.strides):
         return array
-    return np.ascontiguousarray(array)
+    return array.copy(order="C")
 
 
 def to_index(array: np.ndarray, limit: int | None, where: str) -> np.ndarray:

@@ -69,7 +69,7 @@ def _suspects(part: Part, dtype: str) -> np.ndarray:
 def _limit(part: Part, dtype: str) -> float:
     """Return a size up to which a raw value certainly stays finite when it is transformed."""
     largest = np.finfo(part.array.dtype).max
-    low, high, mean, inverse = part.numbers.astype(np.float64)
+    mean, inverse = part.numbers[2:].astype(np.float64)
     with np.errstate(all="ignore"):
         fits = np.minimum(np.finfo(dtype).max / inverse, largest)
         return float(np.min(0.99 * fits - np.abs(mean)))
@@ -94,6 +94,4 @@ def _check_rows(
     if values:
         name = first + column if columns is None else repr(columns[first + column])
         count = sum(map(len, bad_rows))
-        raise not_finite(
-            where, example, dtype, f" in column {name}", int(bad_rows[0][0]), values, count
-        )
+        raise not_finite(where, example, dtype, f" in column {name}", int(bad_rows[0][0]), values, count)

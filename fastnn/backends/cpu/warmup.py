@@ -93,12 +93,12 @@ def _data(target: Target) -> Iterator[Row]:
         for contiguous in (True, False):
             attrs = {"source": source, "contiguous": contiguous}
             yield from kernels.lower(_call("gather", [order, row], [row], attrs), target)
+        for step in (1, -1, 0):
+            part = {"part": PartSource(source, 3, step), "column": 0}
+            yield from kernels.lower(_call("gather_part", [order, row, row, row], [row], part), target)
     yield from kernels.lower(
         _call("gather", [order, order], [order], {"source": "int32", "contiguous": True}), target
     )
-        for step in (1, -1, 0):
-            attrs = {"part": PartSource(source, 3, step), "column": 0}
-            yield from kernels.lower(_call("gather_part", [order, row, row, row], [row], attrs), target)
     yield from kernels.lower(_call("store", [row], [row], {}), target)
     yield from kernels.lower(_call("store", [row, order], [row], {}), target)
     total = Spec((), rows=False)
