@@ -59,19 +59,8 @@ NAMES_THE_CPU = {
 }
 #: Packages that may be missing: imported inside functions.
 OPTIONAL = {
-    *(
-        "pandas",
-        "pyarrow",
-        "sklearn",
-        "matplotlib",
-        "cupy",
-        "IPython",
-        "torch",
-        "polars",
-        "h5py",
-        "tensorboard",
-    ),
-    *("tensorboardX", "skfolio", "great_tables", "statsmodels"),
+    *("pandas", "pyarrow", "sklearn", "matplotlib", "cupy", "IPython", "torch", "polars", "h5py"),
+    *("tensorboard", "tensorboardX", "mpl_toolkits", "skfolio", "great_tables", "statsmodels"),
 }
 #: Packages that are always there.
 REQUIRED = {"numpy", "numba", "llvmlite", "scipy", "threadpoolctl", "tqdm"}

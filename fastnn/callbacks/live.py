@@ -126,7 +126,8 @@ class LivePlot(Callback):
         columns = min(len(keys), COLUMNS)
         rows = math.ceil(len(keys) / columns)
         self._figure.clear()
-        self._figure.set_size_inches(WIDTH * columns, HEIGHT * rows)
+        if not self.drawings:  # later a window may have been given another size by hand
+            self._figure.set_size_inches(WIDTH * columns, HEIGHT * rows)
         for number, key in enumerate(keys):
             curves = {"training": self._values[key]}
             if f"val_{key}" in self._values:
@@ -136,7 +137,8 @@ class LivePlot(Callback):
         self._pending = False
         self.drawings += 1
         now = time.monotonic()
-        self._next = now + max(self.interval, (now - started) / SHARE)
+        cost = now - started if self.drawings > 1 else 0.0  # the first one loads fonts and the like
+        self._next = now + max(self.interval, cost / SHARE)
 
     def _show(self) -> None:
         if self.path is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,11 +79,10 @@ def decision_boundary(
     count = max(_probabilities(model, corners, cutoff).shape[1], int(classes.max()) + 1)
     check_class_count(count, "decision_boundary")
     ax = axes(ax)
-    if labels is None:
-        labels = tuple(str(name) for name in getattr(X, "columns", ("x1", "x2")))  # type: ignore[assignment]
+    first, second = getattr(X, "columns", ("x1", "x2")) if labels is None else labels
     _regions(ax, corners, _probabilities(model, _grid(corners), cutoff))
     scatter(ax, points, classes, count, names)
-    ax.set(xlabel=labels[0], ylabel=labels[1], xlim=corners[:, 0], ylim=corners[:, 1])
+    ax.set(xlabel=first, ylabel=second, xlim=corners[:, 0], ylim=corners[:, 1])
     return ax
 
 
@@ -97,7 +95,7 @@ def _probabilities(model: Any, grid: Rows, cutoff: float) -> Rows:
 
 def _grid(corners: Rows) -> Rows:
     """Return the points at which the display asks, in its order."""
-    sides = [np.linspace(*corners[:, k], GRID) for k in (0, 1)]
+    sides = [np.linspace(corners[0, k], corners[1, k], GRID) for k in (0, 1)]
     return np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)
 
 
@@ -121,7 +119,7 @@ def _display(ax: Any, corners: Rows, values: NDArray[Any], method: str, **option
     except ImportError:
         raise missing_extra("scikit-learn", "table", "decision_boundary") from None
 
-    class Values(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    class Values(RegressorMixin, BaseEstimator):
         def fit(self, X: Any, y: Any) -> Any:
             self.values_ = y
             return self
@@ -130,8 +128,8 @@ def _display(ax: Any, corners: Rows, values: NDArray[Any], method: str, **option
             return self.values_
 
     DecisionBoundaryDisplay.from_estimator(
-        Values().fit(corners, values.astype(np.float64)), corners, ax=ax, grid_resolution=GRID, eps=0, response_method="predict",
-        plot_method=method, **options,
+        Values().fit(corners, values.astype(np.float64)), corners, ax=ax, grid_resolution=GRID, eps=0,
+        response_method="predict", plot_method=method, **options,
     )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def loss_curve(
     'epoch'
     """
     values, epochs = _values(history, "loss_curve")
-    mode = better(key) if check_choice("mode", mode, "loss_curve", ("auto", "min", "max")) == "auto" else mode
+    check_choice("mode", mode, "loss_curve", ("auto", "min", "max"))
     if key not in values:
         hint = "the history"
         if key.startswith("val_"):
@@ -69,7 +69,7 @@ def loss_curve(
     if f"val_{key}" in values:
         later = values[f"val_{key}"]
         curves["validation"] = (_validated(epochs, later, validation_freq), later)
-    return draw_curves(axes(ax), key, curves, mode)
+    return draw_curves(axes(ax), key, curves, better(key) if mode == "auto" else mode)
 
 
 def metric_curve(

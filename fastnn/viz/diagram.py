@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def network_diagram(model: Any, ax: Any = None, *, max_units: int = 9) -> Any:
     check_model(model, "network_diagram")
     check_integer("max_units", max_units, "network_diagram", 3)
     nodes = nodes_of(model, max_units)
-    columns, routes, (left, right, bottom, top) = place(nodes)
+    routes, (left, right, bottom, top) = place(nodes)
     width, height = right - left, top - bottom
     if ax is None:
         shrink = min(1.0, LARGEST[0] / width, LARGEST[1] / height)
@@ -81,9 +82,9 @@ def network_diagram(model: Any, ax: Any = None, *, max_units: int = 9) -> Any:
 
 def _scale(ax: Any, width: float, height: float) -> float:
     """Return the size on paper of an inch of the drawing."""
-    box, dpi = ax.get_position(), 1.0
-    inches = ax.figure.get_figwidth() * box.width / dpi, ax.figure.get_figheight() * box.height / dpi
-    return min(inches[0] / width, inches[1] / height, 1.2)
+    box, drawing = ax.get_position(), ax.get_figure()
+    room = drawing.get_figwidth() * box.width / width, drawing.get_figheight() * box.height / height
+    return min(*room, 1.2)
 
 
 def _places(node: Node) -> np.ndarray:
@@ -136,7 +137,7 @@ def _connect(ax: Any, way: list[Node], scale: float) -> None:
     points = [(source.x + ends[0], source.y), *((lane.x, lane.y) for lane in way[1:-1])]
     points.append((target.x - ends[1], target.y))
     vertices, codes = [points[0]], [Path.MOVETO]
-    for (x1, y1), (x2, y2) in zip(points[:-1], points[1:], strict=True):
+    for (x1, y1), (x2, y2) in pairwise(points):
         middle = (x1 + x2) / 2
         vertices += [(middle, y1), (middle, y2), (x2, y2)]
         codes += [Path.CURVE4] * 3

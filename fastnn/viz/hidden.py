@@ -15,14 +15,14 @@ from fastnn.viz.checks import check_model, class_indices, rows_of, thinned
 from fastnn.viz.style import COLOURS, SEQUENTIAL, axes
 
 #: What a unit computes before its activation where its output is `p`: the cut-off's place.
-INVERSES = {
+INVERSES: dict[str, Any] = {
     "linear": lambda p: p,
     "sigmoid": lambda p: np.log(p / (1 - p)),
     "softmax": lambda p: np.log(p / (1 - p)),
     "tanh": np.arctanh,
 }
 #: Points along each side of a surface over the inputs.
-SURFACE = 60
+SURFACE = 50
 
 Rows = NDArray[np.float64]
 
@@ -223,7 +223,7 @@ def _output_unit(model: Any, cutoff: float) -> tuple[Rows, float, str]:
             f"Received: an output of {last} after {own}."
         )
     with np.errstate(all="ignore"):
-        level = float(INVERSES[last](cutoff))
+        level = float(INVERSES[last](np.float64(cutoff)))
     if not np.isfinite(level):
         raise ArgumentError(f"output_plane: an output of {last} is never `cutoff`. Received: {cutoff!r}.")
     if head.inputs[0].spec.shape != (3,):
@@ -281,19 +281,17 @@ def _points(ax: Any, points: Rows, classes: NDArray[np.int64] | None) -> None:
         scatter(ax, points, classes, int(classes.max()) + 1)
     else:
         chosen = points[thinned(len(points))]
-        ax.scatter(
-            *chosen.T, s=10, color=COLOURS[0], linewidths=0, alpha=0.7, depthshade=False, label="rows"
-        )
+        ax.scatter(*chosen.T, s=10, color=COLOURS[0], linewidths=0, alpha=0.7, depthshade=False, label="rows")
 
 
 def _name_axes(ax: Any, labels: list[str]) -> None:
-    ax.set(xlabel=labels[0], ylabel=labels[1], zlabel=labels[2])
-    ax.set_box_aspect(None, zoom=0.85)  # else the outer labels leave the figure
+    for axis, label in zip((ax.xaxis, ax.yaxis, ax.zaxis), labels, strict=True):
+        axis.set_label_text(label)
+        axis.labelpad = 9  # clear of the numbers
+    ax.set_box_aspect(None, zoom=0.82)  # else the outer labels leave the figure
 
 
-def _over_inputs(
-    model: Any, rows: Rows, classes: NDArray[np.int64] | None, ax: Any, cutoff: float
-) -> Any:
+def _over_inputs(model: Any, rows: Rows, classes: NDArray[np.int64] | None, ax: Any, cutoff: float) -> Any:
     low, high = rows.min(axis=0), rows.max(axis=0)
     sides = [np.linspace(low[k], high[k], SURFACE) for k in (0, 1)]
     grid = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -118,13 +119,11 @@ def _note(layer: Any, kind: str) -> list[str]:
     return [f"{kind} {rate:g}" if isinstance(rate, float) else kind] if kind not in ("", "Flatten") else []
 
 
-def place(nodes: list[Node]) -> tuple[list[list[Node]], list[list[Node]], tuple[float, float, float, float]]:
+def place(nodes: list[Node]) -> tuple[list[list[Node]], tuple[float, float, float, float]]:
     """Give every node its x and y, in inches.
 
     Returns
     -------
-    columns : list of list of Node
-        From left to right; with the lanes, from top to bottom.
     routes : list of list of Node
         For each connection the nodes on its way: source, lanes, target.
     box : tuple of float
@@ -142,8 +141,11 @@ def place(nodes: list[Node]) -> tuple[list[list[Node]], list[list[Node]], tuple[
         for node in column:
             node.x = left + width / 2
         left += width + GAP
-    heights = [_stack(column) for column in columns]
-    return columns, routes, (-0.1, left - GAP + 0.1, -max(heights) / 2 - 0.1, max(heights) / 2 + 0.1)
+    tops = [node.y + node.tall / 2 for node in (node for column in columns for node in column)]
+    bottoms = [
+        node.y + node.tall / 2 - node.height for node in (node for column in columns for node in column)
+    ]
+    return routes, (-0.1, left - GAP + 0.1, min(bottoms) - 0.1, max(tops) + 0.1)
 
 
 def _rank(nodes: list[Node]) -> None:
@@ -175,28 +177,38 @@ def _routes(nodes: list[Node], columns: list[list[Node]]) -> list[list[Node]]:
 def _order(columns: list[list[Node]], routes: list[list[Node]]) -> None:
     """Put each node near the middle of those it is connected to, column by column, there and back."""
     for column in columns:
-        _stack(column)
+        _stack(column, [0.0] * len(column))
     near: dict[int, list[Node]] = {}
     for way in routes:
-        for one, two in zip(way[:-1], way[1:], strict=True):
+        for one, two in pairwise(way):
             near.setdefault(id(one), []).append(two)
             near.setdefault(id(two), []).append(one)
     for sweep in range(SWEEPS):
         for column in columns if sweep % 2 == 0 else reversed(columns):
             rank = column[0].rank + (-1 if sweep % 2 == 0 else 1)
-            middles = {
-                id(node): np.mean([n.y for n in near.get(id(node), []) if n.rank == rank] or [node.y])
-                for node in column
-            }
-            column.sort(key=lambda node: -middles[id(node)])
-            _stack(column)
+            wished = {}
+            for node in column:
+                ends = [other.y for other in near.get(id(node), []) if other.rank == rank]
+                wished[id(node)] = float(np.mean(ends)) if ends else node.y
+            column.sort(key=lambda node: -wished[id(node)])
+            _stack(column, [wished[id(node)] for node in column])
 
 
-def _stack(column: list[Node]) -> float:
-    """Place a column's nodes one below another around 0; returns the height."""
-    height = sum(node.height for node in column) + SPACE * (len(column) - 1)
-    top = height / 2
-    for node in column:
-        node.y = top - node.tall / 2
-        top -= node.height + SPACE
-    return height
+def _stack(column: list[Node], wished: list[float]) -> None:
+    """Place a column's nodes, top to bottom, as near to their wished heights as they have room.
+
+    The least squares solution: nodes that would overlap move together (pool adjacent violators).
+    """
+    below = [0.0]  # how far under the first each must stay
+    for one, two in pairwise(column):
+        below.append(below[-1] + one.height - one.tall / 2 + SPACE + two.tall / 2)
+    groups: list[tuple[float, int]] = []
+    for wish, drop in zip(wished, below, strict=True):
+        mean, count = wish + drop, 1
+        while groups and groups[-1][0] < mean:
+            other, others = groups.pop()
+            mean, count = (mean * count + other * others) / (count + others), count + others
+        groups.append((mean, count))
+    tops = [mean for mean, count in groups for _ in range(count)]
+    for node, top, drop in zip(column, tops, below, strict=True):
+        node.y = top - drop

@@ -73,7 +73,7 @@ def reliability_curve(
     edges = np.linspace(0, 1, bins + 1)
     if strategy == "quantile":
         edges = np.unique(np.quantile(said, edges))
-    which = np.clip(np.searchsorted(edges, said, side="right") - 1, 0, max(len(edges) - 2, 0))
+    which = np.searchsorted(edges[1:-1], said)  # on an edge: the bin below, as scikit-learn has it
     counts = np.bincount(which, minlength=max(len(edges) - 1, 1))
     used = counts > 0
     mean = np.bincount(which, said, len(counts))[used] / counts[used]
@@ -122,7 +122,7 @@ def predictions_vs_actual(
     truth, said = _pair(y_true, "y_true", y_pred, "y_pred", "predictions_vs_actual")
     spread = ((truth - truth.mean()) ** 2).sum()
     squares = ((said - truth) ** 2).sum()
-    scores = f"RMSE {np.sqrt(squares / len(truth)):.3g}{f' {unit}' if unit else ''}"
+    scores = f"RMSE {np.sqrt(squares / len(truth)):#.3g}{f' {unit}' if unit else ''}"
     scores += f", R² {1 - squares / spread:.3f}" if spread > 0 else ""
     ax = axes(ax, (5.5, 5))
     low, high = min(truth.min(), said.min()), max(truth.max(), said.max())
@@ -134,7 +134,7 @@ def predictions_vs_actual(
         )
     else:
         drawn = ax.hexbin(truth, said, gridsize=50, bins="log", mincnt=1, cmap=SEQUENTIAL, extent=ends * 2)
-        ax.figure.colorbar(drawn, ax=ax).set_label("rows in a hexagon")
+        ax.figure.colorbar(drawn, cax=ax.inset_axes([1.03, 0, 0.045, 1])).set_label("rows in a hexagon")
         ax.plot([], [], marker="h", linestyle="", color="#7C7B78", label=scores)
     ax.plot(ends, ends, color="black", linestyle="--", linewidth=1, label="predicted = actual")
     ax.set(xlim=ends, ylim=ends, aspect="equal")

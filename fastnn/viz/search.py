@@ -153,4 +153,4 @@ def _draw(ax: Any, table: np.ndarray, across: list[Any], down: list[Any], mode: 
         for (row, column), score in np.ndenumerate(table):
             if np.isfinite(score):
                 dark = image.cmap(image.norm(score))[1] < 0.55
-                ax.text(column, row, f"{score:.3g}", ha="center", va="center", color="w" if dark else "k")
+                ax.text(column, row, f"{score:#.3g}", ha="center", va="center", color="w" if dark else "k")

@@ -112,7 +112,10 @@ def _draw(ax: Any, path: str, epochs: np.ndarray, values: np.ndarray) -> None:
 def _lines(ax: Any, epochs: np.ndarray, values: np.ndarray) -> None:
     marker = "." if len(epochs) < 2 else None
     for number, column in enumerate(values.T):
-        look = {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number // len(COLOURS) % len(LINES)]}
+        look = {
+            "color": COLOURS[number % len(COLOURS)],
+            "linestyle": LINES[number // len(COLOURS) % len(LINES)],
+        }
         ax.plot(epochs, column, linewidth=1.2, marker=marker, **look)
     tidy(ax)
 
@@ -125,8 +128,10 @@ def _histograms(ax: Any, epochs: np.ndarray, values: np.ndarray) -> None:
     shares = np.stack([np.histogram(row, edges)[0] for row in values]) / values.shape[1]
     middles = (epochs[1:] + epochs[:-1]) / 2  # a column reaches half way to the next record
     sides = np.concatenate([[2 * epochs[0] - middles[0]], middles, [2 * epochs[-1] - middles[-1]]])
-    mesh = ax.pcolormesh(sides, edges, 100 * shares.T, cmap=SEQUENTIAL, vmin=0, rasterized=True)
+    most = 100 * shares[1:].max()  # biases all start from 0, which would leave the other columns dark
+    extend = "max" if 100 * shares[0].max() > most else "neither"
+    mesh = ax.pcolormesh(sides, edges, 100 * shares.T, cmap=SEQUENTIAL, vmin=0, vmax=most, rasterized=True)
     ax.plot(epochs, np.median(values, axis=1), color="white", linewidth=1.5, label="median")
-    bar = ax.figure.colorbar(mesh, ax=ax)
+    bar = ax.figure.colorbar(mesh, ax=ax, extend=extend)
     bar.set_label("% of the weights in a bin")
     ax.legend(loc="upper left", facecolor="0.25", labelcolor="white", framealpha=0.9)

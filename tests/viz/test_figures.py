@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fastnn.errors import ArgumentError, MissingExtraError, ShapeError, UnknownNameError
-from fastnn.viz import decision_boundary, loss_curve
+from fastnn.errors import ArgumentError, DataError, MissingExtraError, ShapeError, UnknownNameError
+from fastnn.viz import decision_boundary, loss_curve, metric_curve
 from fastnn.viz.style import COLOURS, MARKERS, figure
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -76,6 +76,40 @@ def test_a_loss_that_falls_far_is_drawn_on_a_log_scale(ax, last, scale):
     assert loss_curve({"loss": [1.0, last]}, ax=ax).get_yscale() == scale
 
 
+@pytest.mark.parametrize(("key", "marked"), [("accuracy", 2), ("loss", 3), ("mine", None)])
+def test_the_best_epoch_follows_the_metrics_direction(ax, key, marked):
+    values = {key: [1.0, 2.0, 3.0, 4.0], f"val_{key}": [2.0, 3.0, 1.0, 2.0]}
+    draw = metric_curve(values, key, ax)
+    assert legend(draw)[2:] == ([] if marked is None else [f"best: epoch {marked}"])
+    assert legend(metric_curve(values, key, figure(4, 3).subplots(), mode="max"))[2] == "best: epoch 2"
+
+
+@pytest.mark.parametrize(("freq", "epochs"), [(2, [2, 4]), ([1, 4], [1, 4])])
+def test_validation_values_stand_at_the_epochs_they_belong_to(ax, freq, epochs):
+    values = {"loss": [4.0, 3.0, 2.0, 1.0], "val_loss": [3.0, 2.0]}
+    loss_curve(values, ax=ax, validation_freq=freq)
+    np.testing.assert_array_equal(ax.get_lines()[1].get_xdata(), epochs)
+    with pytest.raises(ArgumentError, match=r"4 epochs have 4 validation values\. Received: 2"):
+        loss_curve(values, ax=ax)
+
+
+def test_a_continued_training_keeps_its_epochs_numbers(ax):
+    later = SimpleNamespace(history=LOSSES, epoch=[10, 11, 12])
+    loss_curve(later, ax=ax)
+    np.testing.assert_array_equal(ax.get_lines()[0].get_xdata(), [11, 12, 13])
+    assert legend(ax)[2] == "best: epoch 12"
+
+
+def test_metric_curve_draws_the_first_metric_and_needs_one(ax):
+    assert metric_curve(LOSSES, ax=ax).get_ylabel() == "accuracy"
+    with pytest.raises(ArgumentError, match=r"compile the model with metrics=\[...\]"):
+        metric_curve({"loss": [1.0], "val_loss": [1.0]}, ax=ax)
+    with pytest.raises(UnknownNameError, match="without validation_data= or validation_split= in fit"):
+        loss_curve({"loss": [1.0]}, ax=ax, key="val_loss")
+    with pytest.raises(ArgumentError, match="`mode` of loss_curve"):
+        loss_curve(LOSSES, ax=ax, mode="best")
+
+
 def test_what_is_not_a_history_is_refused(ax):
     with pytest.raises(UnknownNameError, match=r"'val_acuracy'.*Did you mean 'accuracy'"):
         loss_curve(LOSSES, ax=ax, key="val_acuracy")
@@ -139,6 +173,28 @@ def test_points_that_are_not_in_the_plane_are_refused(ax):
         decision_boundary(Halves(), np.zeros((5, 2)), np.zeros(4), ax=ax)
     with pytest.raises(ShapeError, match=r"\(0, 2\)"):
         decision_boundary(Halves(), np.zeros((0, 2)), np.zeros(0), ax=ax)
+
+
+def test_an_estimator_with_names_of_classes_and_a_frame_with_names_of_columns(ax):
+    pandas, tree = pytest.importorskip("pandas"), pytest.importorskip("sklearn.tree")
+    names = np.array(["left", "right"])[LABELS]
+    frame = pandas.DataFrame(POINTS, columns=["width", "height"])
+    decision_boundary(tree.DecisionTreeClassifier(max_depth=1).fit(POINTS, names), frame, names, ax=ax)
+    assert legend(ax) == ["left", "right"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("width", "height")
+
+
+def test_logits_are_cut_at_zero(ax):
+    logits = SimpleNamespace(predict=lambda X: X[:, :1] + 0.4)
+    decision_boundary(logits, POINTS, LABELS, ax=ax, cutoff=0.0)
+    line = ax.collections[1].get_paths()[0].vertices
+    np.testing.assert_allclose(line[:, 0], -0.4, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [np.linspace(0, 1, 200), -LABELS, np.array(["a"] * 200)])
+def test_values_that_are_no_classes_are_refused(ax, wrong):
+    with pytest.raises(DataError, match="must be class indices from 0, or one-hot rows"):
+        decision_boundary(Halves(), POINTS, wrong, ax=ax)
 
 
 # --------------------------------------------------------------------------- matplotlib
