@@ -51,6 +51,8 @@ class ModelCheckpoint(MonitorCallback):
     'net-01.fastnn'
     """
 
+    state_attributes = ("best", "epoch")
+
     def __init__(
         self,
         filepath: str | os.PathLike,
@@ -80,7 +82,7 @@ class ModelCheckpoint(MonitorCallback):
         self.batch_interval = 0
         if save_freq != "epoch":
             self.batch_interval = check_integer("save_freq", save_freq, where, 1)
-        self._epoch = 0
+        self.epoch = 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Find out which way is better."""
@@ -89,16 +91,13 @@ class ModelCheckpoint(MonitorCallback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remember the epoch."""
-        self._epoch = epoch
+        self.epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Save, if it is time."""
         # Called at each epoch's last batch too.
-        if (
-            self.batch_interval
-            and (self._epoch * self.params["steps"] + batch + 1) % self.batch_interval == 0
-        ):
-            self._save(self._epoch, {"batch": batch + 1, **(logs or {})})
+        if self.batch_interval and (self.epoch * self.params["steps"] + batch + 1) % self.batch_interval == 0:
+            self._save(self.epoch, {"batch": batch + 1, **(logs or {})})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save, if it is better."""
