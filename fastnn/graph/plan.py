@@ -185,7 +185,7 @@ def _bytes_of(spec: Spec, itemsize: int) -> int:
 
 def _order(memory: _Memory) -> Instruction:
     offset = memory.take(-1, INDEX_BYTES)
-    return Instruction("order", (), (Ref("arena", offset, Spec((1,), kind="int")),))
+    return Instruction("order", (), (Ref("arena", offset, Spec((1,), kind="index")),))
 
 
 def _last_uses(graph: Graph) -> dict[int, list[int]]:
