@@ -25,6 +25,8 @@ PRELUDE = "prelude"
 _SIGNATURE = re.compile(
     r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\(([^)]*)\)\s+)?(\w+)\s*\(([^)]*)\)', re.S
 )
+#: A source may name others that are to stand before it: ``// uses: scalars``.
+_USES = re.compile(r"^// uses: (\w+)$", re.M)
 _TYPES: dict[str, Any] = {
     "float": np.float32, "double": np.float64, "int": np.int32, "unsigned": np.uint32, "long long": np.int64,
     "unsigned char": np.uint8, "signed char": np.int8, "short": np.int16, "unsigned short": np.uint16,
@@ -52,7 +54,8 @@ class Variant(NamedTuple):
 
     def code(self) -> str:
         """Return the text to compile."""
-        return text(PRELUDE) + f"\n#line 1 \"{self.source}.cu\"\n" + text(self.source)
+        parts = [PRELUDE, *_USES.findall(text(self.source)), self.source]
+        return "\n".join(f'#line 1 "{part}.cu"\n{text(part)}' for part in parts)
 
     def options(self) -> tuple[str, ...]:
         """Return the compiler's options."""

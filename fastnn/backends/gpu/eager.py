@@ -61,19 +61,22 @@ def run(
     clock[[INDEX["ROWS"], INDEX["BATCH"], INDEX["CHUNK"]]] = rows
     clock[INDEX["FIRST"]] = 1
     device_clock = cp.asarray(clock)
-    if rows:
-        for launch in kernels.lower(call, Target(dtype.name, rows)):
-            function = compiling.function(launch.variant, launch.name)
-            arguments = [_argument(a, device_clock, cp) for a in launch.arguments]
-            function.launch(launch.grid, launch.block, function.wrap(arguments))
+    scratches: dict[Scratch, Any] = {}
+    for launch in kernels.lower(call, Target(dtype.name, max(rows, 1))):
+        function = compiling.function(launch.variant, launch.name)
+        for wanted in launch.arguments:
+            if isinstance(wanted, Scratch) and wanted not in scratches:
+                scratches[wanted] = cp.empty(max(wanted.bytes, 1), np.uint8).view(wanted.dtype)
+        arguments = [_argument(a, device_clock, scratches) for a in launch.arguments]
+        function.launch(launch.grid, launch.block, function.wrap(arguments))
     return outputs
 
 
-def _argument(argument: Any, clock: Any, cp: Any) -> Any:
+def _argument(argument: Any, clock: Any, scratches: dict[Scratch, Any]) -> Any:
     if isinstance(argument, ArrayRef):
         return argument.array
     if isinstance(argument, Registers):
         return clock
     if isinstance(argument, Scratch):
-        return cp.empty(max(argument.bytes, 1), np.uint8)
+        return scratches[argument]
     return argument

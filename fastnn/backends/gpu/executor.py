@@ -194,6 +194,7 @@ class Session:
 
     def _bind(self) -> list[Any]:
         """Return one step: functions, grids and arguments, in order."""
+        self._scratches: dict[Scratch, Any] = {}
         target = Target(self.program.dtype, self._memory.rows)
         data = target.variant("data", **kernels.data.MACROS)
         block = [self._bound(launch) for i in self.program.block for launch in kernels.lower(i, target)]
@@ -214,12 +215,18 @@ class Session:
         if isinstance(argument, Registers):
             return self._registers
         if isinstance(argument, Scratch):
-            return self._cp.empty(max(argument.bytes, 1), np.uint8)
+            return self._scratch(argument)
         if isinstance(argument, Stride):
             return self._strides[argument.number][argument.axis]
         if isinstance(argument, IsLoss):
             return int(argument.accumulator < self._losses)
         return argument
+
+    def _scratch(self, wanted: Scratch) -> Any:
+        """Return scratch memory; launches run one after the other, so all of a size may share it."""
+        if wanted not in self._scratches:
+            self._scratches[wanted] = self._cp.empty(max(wanted.bytes, 1), np.uint8).view(wanted.dtype)
+        return self._scratches[wanted]
 
     # ------------------------------------------------------------------ running
     def run(self, steps: int, epochs: int) -> tuple[np.ndarray, int]:

@@ -42,9 +42,17 @@ REGISTERS = Registers()
 
 
 class Scratch(NamedTuple):
-    """Argument: so many bytes of device memory, not kept from one launch to the next."""
+    """Argument: so many bytes of device memory, shared by the launches of one instruction.
+
+    Attributes
+    ----------
+    bytes : int
+    dtype : str
+        What they hold.
+    """
 
     bytes: int
+    dtype: str = "float32"
 
 
 class Stride(NamedTuple):

@@ -10,7 +10,7 @@
 extern "C" __global__ void __launch_bounds__(256)
 order(const long long* __restrict__ r, long long* __restrict__ rows) {
     const long long n = r[R_ROWS], first = r[R_POSITION] + r[R_ROW0];
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x)
+    EACH(i, n)
         rows[i] = row_at(first + i, r);
 }
 
@@ -19,7 +19,7 @@ extern "C" __global__ void __launch_bounds__(256)
 gather(const long long* __restrict__ r, const long long* __restrict__ rows, const SOURCE* __restrict__ x,
        TO* __restrict__ y, long long row_stride, long long column_stride, int units) {
     const long long n = r[R_ROWS] * units;
-    for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < n; e += (long long)gridDim.x * blockDim.x) {
+    EACH(e, n) {
         const long long i = e / units;
         const int j = (int)(e - i * units);
         y[e] = (TO)x[rows[i] * row_stride + j * column_stride];
@@ -30,7 +30,7 @@ gather(const long long* __restrict__ r, const long long* __restrict__ rows, cons
 extern "C" __global__ void __launch_bounds__(256)
 store(const long long* __restrict__ r, const real* __restrict__ x, real* __restrict__ y, int units) {
     const long long n = r[R_ROWS] * units, at = (r[R_POSITION] + r[R_ROW0]) * units;
-    for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < n; e += (long long)gridDim.x * blockDim.x)
+    EACH(e, n)
         y[at + e] = x[e];
 }
 
@@ -39,7 +39,7 @@ extern "C" __global__ void __launch_bounds__(256)
 store_at(const long long* __restrict__ r, const real* __restrict__ x, const long long* __restrict__ rows,
          real* __restrict__ y, int units) {
     const long long n = r[R_ROWS] * units;
-    for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < n; e += (long long)gridDim.x * blockDim.x) {
+    EACH(e, n) {
         const long long i = e / units;
         y[rows[i] * units + (e - i * units)] = x[e];
     }

@@ -3,8 +3,6 @@
 #define OP 0
 #endif
 
-#define EACH(e, n) for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < (n); e += (long long)gridDim.x * blockDim.x)
-
 __device__ __forceinline__ real combine(real a, real b) {
 #if OP == 0
     return a + b;

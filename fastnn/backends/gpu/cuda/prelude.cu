@@ -7,6 +7,19 @@ typedef unsigned short u16;
 typedef long long i64;
 #define FULL 0xffffffffu
 
+#if REAL_IS_FLOAT
+#define F(name) name##f
+#else
+#define F(name) name
+#endif
+__device__ __forceinline__ real r_sigmoid(real x) { return (real)1 / ((real)1 + F(exp)(-x)); }
+__device__ __forceinline__ real r_softplus(real x) {              // max(x, 0) + log(1 + exp(-|x|)); a NaN stays
+    const real top = x < (real)0 ? (real)0 : x;
+    return top + F(log1p)(F(exp)(-F(fabs)(x)));
+}
+
+#define EACH(e, n) for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < (n); e += (long long)gridDim.x * blockDim.x)
+
 __device__ __forceinline__ real warp_sum(real v) {
 #pragma unroll
     for (int o = 16; o > 0; o >>= 1) v += __shfl_xor_sync(FULL, v, o);
