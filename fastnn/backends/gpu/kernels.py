@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from fastnn.backends.gpu import activations, data, elementwise, linear
+from fastnn.backends.gpu import (
+    activations,
+    data,
+    dropout,
+    elementwise,
+    embedding,
+    linear,
+    metrics,
+    normalization,
+    reduce,
+)
 from fastnn.backends.gpu.lowering import has_lowering, lower
 
-__all__ = ["activations", "data", "elementwise", "has_lowering", "linear", "lower"]
+__all__ = [
+    "activations",
+    "data",
+    "dropout",
+    "elementwise",
+    "embedding",
+    "has_lowering",
+    "linear",
+    "lower",
+    "metrics",
+    "normalization",
+    "reduce",
+]

@@ -79,16 +79,17 @@ def lower_dense_db(instruction: Any, target: Target) -> Sequence[Launch]:
     """Lower the sum of dy over rows."""
     (dy,), (db,) = instruction.inputs, instruction.outputs
     units = db.spec.shape[0]
-    groups = dy.spec.size // units
+    return sum_over_rows(target, dy, db, units, dy.spec.size // units, instruction.accumulate)
+
+
+def sum_over_rows(
+    target: Target, x: Any, total: Any, units: int, groups: int, accumulate: bool
+) -> Sequence[Launch]:
+    """Return the launches that sum ``(rows * groups, units)`` over its first axis."""
     parts = shares(target.rows * groups)
     part = Scratch(parts * units * _itemsize(target), target.dtype)
-    variant = target.variant("linear")
+    variant, grid = target.variant("linear"), (-(-units // 32), parts)
     return [
-        Launch(
-            variant, "dense_db_part", (-(-units // 32), parts), (REGISTERS, dy, part, units, groups)
-        ),
-        Launch(
-            variant, "sum_parts", blocks(units),
-            (REGISTERS, part, db, units, parts, int(instruction.accumulate)),
-        ),
-    ]  # fmt: skip
+        Launch(variant, "dense_db_part", grid, (REGISTERS, x, part, units, groups)),
+        Launch(variant, "sum_parts", blocks(units), (REGISTERS, part, total, units, parts, int(accumulate))),
+    ]
