@@ -126,7 +126,9 @@ class Function:
     def wrap(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
         """Return the arguments with every scalar in the size the kernel reads."""
         if len(arguments) != len(self.types):
-            raise TypeError(f"{self.name} takes {len(self.types)} arguments ({self.types}): {len(arguments)} given")
+            raise TypeError(
+                f"{self.name} takes {len(self.types)} arguments ({self.types}): {len(arguments)} given"
+            )
         real = np.float32 if self.variant.dtype == "float32" else np.float64
         return tuple(
             value if kind.endswith("*") else (real if kind == "real" else _TYPES[kind])(value)

@@ -17,7 +17,9 @@ def lower_embedding(instruction: Any, target: Target) -> Sequence[Launch]:
     index, table = instruction.inputs
     indices, width = index.spec.size, table.spec.shape[1]
     arguments = (REGISTERS, index, table, *instruction.outputs, indices, width)
-    return [Launch(target.variant("embedding"), "embedding", blocks(target.rows * indices * width), arguments)]
+    return [
+        Launch(target.variant("embedding"), "embedding", blocks(target.rows * indices * width), arguments)
+    ]
 
 
 @lowers("embedding_grad")

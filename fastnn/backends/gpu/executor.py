@@ -19,6 +19,8 @@ from fastnn.backends.gpu.registers import INDEX
 from fastnn.program import Program, Ref
 from fastnn.random import shuffle_sides
 
+#: Batches are always gathered, and programs are row-major.
+IN_PLACE = False
 #: Most bytes of temporaries; a batch that needs more goes through in chunks.
 ARENA_BYTES = 1 << 30
 #: Rows of a chunk are a multiple of this, so that every temporary starts on 256 bytes.
@@ -287,9 +289,11 @@ class Session:
             mirror.pull()
         self._host = self._registers.get()
         self._sums = self._epoch_sums.get()
-        self._device_log_host = self._device_log.get().reshape(-1)[
-            : self._device_log.size // self._count * self._count
-        ].reshape(-1, self._count)
+        self._device_log_host = (
+            self._device_log.get()
+            .reshape(-1)[: self._device_log.size // self._count * self._count]
+            .reshape(-1, self._count)
+        )
         for array, device in self._outputs:
             np.copyto(array, device.get().reshape(array.shape))
 

@@ -13,6 +13,9 @@ from fastnn.backends.gpu import (
     metrics,
     normalization,
     reduce,
+    update_gradients,
+    update_weights,
+    updates,
 )
 from fastnn.backends.gpu.lowering import has_lowering, lower
 
@@ -29,4 +32,7 @@ __all__ = [
     "metrics",
     "normalization",
     "reduce",
+    "update_gradients",
+    "update_weights",
+    "updates",
 ]

@@ -35,9 +35,7 @@ def lower_layer_norm(instruction: Any, target: Target) -> Sequence[Launch]:
     (x,), gamma, beta = _affine(instruction)
     units, groups = _sizes(x.spec)
     grid, epsilon = blocks(target.rows * groups, WARPS), instruction.attrs["epsilon"]
-    return [
-        _launch(target, "layer_norm", grid, x, gamma, beta, *instruction.outputs, units, groups, epsilon)
-    ]
+    return [_launch(target, "layer_norm", grid, x, gamma, beta, *instruction.outputs, units, groups, epsilon)]
 
 
 @lowers("layer_norm_dx")
@@ -115,9 +113,7 @@ def lower_scale_units(instruction: Any, target: Target) -> Sequence[Launch]:
     """Lower a product with a number a unit."""
     units, groups = _sizes(instruction.inputs[0].spec)
     grid = blocks(target.rows * groups * units)
-    return [
-        _launch(target, "scale_units", grid, *instruction.inputs, *instruction.outputs, units, groups)
-    ]
+    return [_launch(target, "scale_units", grid, *instruction.inputs, *instruction.outputs, units, groups)]
 
 
 @lowers("standardize", "standardize_grad")
