@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-DEVICES = ("cpu",)
+DEVICES = ("cpu", "gpu")
 
 
 def executor(device: str = "cpu") -> Any:

@@ -40,6 +40,7 @@ def plan(
     slots: int = 0,
     in_place: bool = False,
     staged: bool = False,
+    row_major: bool = False,
 ) -> Program:
     """Plan a graph's memory and order.
 
@@ -54,12 +55,14 @@ def plan(
         gathered.
     staged : bool
         The inputs will be cut into (units, rows) blocks beforehand if the program wants that layout.
+    row_major : bool
+        Store blocks ``(rows, units)`` even where all layers are narrow.
     outputs, accumulators, update, parameters, gradients, slots, in_place
         As in :class:`Program`.
     """
     fuse_activations(graph)
     itemsize = _ITEMSIZE[dtype]
-    units_major = _narrow(graph)
+    units_major = not row_major and _narrow(graph)
     if units_major:
         in_place = staged
     memory = _Memory(itemsize)
@@ -227,7 +230,7 @@ def _bytes_of(spec: Spec, itemsize: int) -> int:
 
 def _order(memory: _Memory) -> Instruction:
     offset = memory.take(-1, INDEX_BYTES)
-    return Instruction("order", (), (Ref("arena", offset, Spec((1,), kind="int")),))
+    return Instruction("order", (), (Ref("arena", offset, Spec((1,), kind="index")),))
 
 
 def _last_uses(graph: Graph) -> dict[int, list[int]]:

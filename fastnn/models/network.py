@@ -30,6 +30,9 @@ class Network:
     inputs, outputs : list of Symbol
     """
 
+    #: Where the model is trained and evaluated.
+    device = "cpu"
+
     def __init__(self, name: str | None = None, seed: int | None = None, dtype: str = "float32"):
         if name is not None and not (isinstance(name, str) and name):
             raise ArgumentError(f"`name` of a model must be a non-empty string or None. Received: {name!r}.")

@@ -23,7 +23,8 @@ class Spec(NamedTuple):
         Without the row axis where `rows` is True.
     rows : bool
         Whether a leading axis counts the rows of the batch.
-    kind : {'float', 'int'}
+    kind : {'float', 'int', 'index'}
+        32-bit integers, and the planner's own 64-bit row numbers.
     """
 
     shape: tuple[int, ...]

@@ -28,12 +28,15 @@ class Evaluation:
     def __init__(self, model: Any, table: Table, rows: int | None = None, threads: int | None = None):
         rows = table.rows if rows is None else min(rows, table.rows)
         metrics = model.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
+        executor = backends.executor(model.device)
         plan = step_plan(
             model, model.compiled, metrics, table.weighted, table.sources(),
-            training=False, in_place=table.readable_in_place(model.dtype),
+            training=False, in_place=executor.IN_PLACE and table.readable_in_place(model.dtype),
+            row_major=not executor.IN_PLACE,
         )  # fmt: skip
         self._predictions = [np.empty((rows, spec.size), model.dtype) for spec in plan.program.outputs]
         self._arrays = table.arrays()
+        self._executor = executor
         self._model, self._plan, self._rows, self._threads = model, plan, rows, threads
         self._evaluator = Evaluator(model.compiled, metrics, plan, table, rows)
 
@@ -43,7 +46,7 @@ class Evaluation:
         All rows are one batch, unless a callback asks for batches of `batch_size`.
         """
         batches = callbacks is not None and callbacks.wants_test_batches
-        session = backends.executor().Session(
+        session = self._executor.Session(
             self._plan.program,
             parameters=self._model.storage.array,
             inputs=self._arrays,
@@ -96,9 +99,11 @@ class Prediction:
         if self._rows == 0:
             return self._outputs
         model, batches = self._model, callbacks is not None and callbacks.wants_predict_batches
-        in_place = all(readable_in_place(array, model.dtype) for array in self._inputs)
-        session = backends.executor().Session(
-            predict_plan(model, [source_of(array) for array in self._inputs], in_place).program,
+        executor = backends.executor(model.device)
+        in_place = executor.IN_PLACE and all(readable_in_place(array, model.dtype) for array in self._inputs)
+        sources = [source_of(array) for array in self._inputs]
+        session = executor.Session(
+            predict_plan(model, sources, in_place, not executor.IN_PLACE).program,
             parameters=model.storage.array,
             inputs=arrays_of(self._inputs),
             outputs=self._outputs,

@@ -95,7 +95,9 @@ def _graph_key(graph: Graph) -> tuple:
     )
 
 
-def predict_plan(model: Any, sources: Sequence[Source], in_place: bool) -> StepPlan:
+def predict_plan(
+    model: Any, sources: Sequence[Source], in_place: bool, row_major: bool = False
+) -> StepPlan:
     """Return the program that writes the model's outputs for each row."""
     graph = Graph()
     _, outputs = model.trace(graph, training=False)
@@ -104,6 +106,7 @@ def predict_plan(model: Any, sources: Sequence[Source], in_place: bool) -> StepP
         model.dtype,
         tuple(sources),
         in_place,
+        row_major,
         _graph_key(graph),
         tuple(v.number for v in outputs),
     )
@@ -114,7 +117,7 @@ def predict_plan(model: Any, sources: Sequence[Source], in_place: bool) -> StepP
         graph.prune([])
         program = plan(
             graph, model.dtype, sources=sources, outputs=[v.spec for v in outputs],
-            parameters=model.storage.array.size, in_place=in_place,
+            parameters=model.storage.array.size, in_place=in_place, row_major=row_major,
         )  # fmt: skip
         return StepPlan(program, stored={index: index for index in range(len(outputs))})
 
@@ -131,6 +134,7 @@ def step_plan(
     training: bool,
     in_place: bool,
     staged: bool = False,
+    row_major: bool = False,
 ) -> StepPlan:
     """Return the program of a training step, or of an evaluation.
 
@@ -146,11 +150,13 @@ def step_plan(
         With dropout, gradients and the update section.
     in_place, staged : bool
         Whether arrays may be read where they are; staged: after being cut into (units, rows) blocks.
+    row_major : bool
+        Whether the executor reads row-major programs only.
     """
     graph = Graph()
     trace, outputs = model.trace(graph, training=training, with_penalties=True)
     key = (
-        training, model.dtype, tuple(sources), in_place, staged, tuple(weighted), _graph_key(graph),
+        training, model.dtype, tuple(sources), in_place, staged, row_major, tuple(weighted), _graph_key(graph),
         tuple(v.number for v in outputs), compiled.loss_key(), model.storage.array.size,
         tuple((k, m.kernel if hasattr(m, "kernel") else None, w) for k, m, w in metrics),
         _update_key(model, compiled) if training else None,
@@ -158,7 +164,7 @@ def step_plan(
     return _cached(
         key,
         lambda: _StepBuilder(graph, trace, outputs, model, compiled).build(
-            metrics, weighted, sources, training, in_place, staged
+            metrics, weighted, sources, training, in_place, staged, row_major
         ),
     )
 
@@ -207,7 +213,7 @@ class _StepBuilder:
         self.batch_mean: list[bool] = []
         self.seeds: dict[int, Value] = {}
 
-    def build(self, metrics, weighted, sources, training, in_place, staged) -> StepPlan:
+    def build(self, metrics, weighted, sources, training, in_place, staged, row_major) -> StepPlan:
         graph, compiled = self.graph, self.compiled
         targets = [
             graph.input(_target_spec(loss, output.spec), f"target {k}") if loss is not None else None
@@ -243,6 +249,7 @@ class _StepBuilder:
             slots=len(update.slots) if update else 0,
             in_place=in_place,
             staged=staged,
+            row_major=row_major,
         )
         return result
 

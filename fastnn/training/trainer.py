@@ -60,14 +60,14 @@ class Training:
         single = self.rows == table.rows and self.batch_size == self.rows
         self.shuffle = shuffle and not single  # the order within a full batch makes no difference
         self.metrics = self.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
-        in_place = not self.shuffle and table.readable_in_place(model.dtype)
-        staged = single and table.bytes() <= STAGED_BYTES
+        executor = backends.executor(model.device)
+        in_place = executor.IN_PLACE and not self.shuffle and table.readable_in_place(model.dtype)
+        staged = executor.IN_PLACE and single and table.bytes() <= STAGED_BYTES
         self.plan: StepPlan = step_plan(
             model, self.compiled, self.metrics, table.weighted, table.sources(),
-            training=True, in_place=in_place, staged=staged,
+            training=True, in_place=in_place, staged=staged, row_major=not executor.IN_PLACE,
         )  # fmt: skip
         program = self.plan.program
-        executor = backends.executor()
         state = model.optimizer_state(self.plan)
         self.predictions = [np.empty((table.rows, spec.size), model.dtype) for spec in program.outputs]
         arrays: Sequence[np.ndarray] = table.arrays()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -284,35 +283,7 @@ SCALARS: dict[str, Scalar] = {
 
 def resolve(name: str, attrs: dict) -> tuple[str, tuple[float, float, float]]:
     """Return the kernel's name and its three constants for an activation with these attributes."""
-    if name in CUSTOM:
-        return CUSTOM[name], (0.0, 0.0, 0.0)
-    if name == "relu":
-        if (
-            attrs.get("negative_slope", 0.0)
-            or attrs.get("max_value") is not None
-            or attrs.get("threshold", 0.0)
-        ):
-            top = attrs.get("max_value")
-            return "relu_general", (
-                attrs.get("negative_slope", 0.0),
-                math.inf if top is None else top,
-                attrs.get("threshold", 0.0),
-            )
-        return "relu", (0.0, 0.0, 0.0)
-    if name == "gelu":
-        if attrs.get("approximate", False):
-            return "gelu_tanh", (math.sqrt(2.0 / math.pi), 0.5, 0.044715)
-        return "gelu_erf", (math.sqrt(0.5), 0.5, 1.0 / math.sqrt(2.0 * math.pi))
-    if name == "selu":
-        return name, (table.SELU_ALPHA, table.SELU_SCALE, 0.0)
-    if name == "hard_sigmoid":
-        return name, (1.0, 1.0 / 6.0, 0.5)
-    if name == "leaky_relu":
-        return name, (attrs.get("negative_slope", 0.2), 0.0, 0.0)
-    if name in ("elu", "celu"):
-        return name, (attrs.get("alpha", 1.0), 0.0, 0.0)
-    values = tuple(float(v) for v in attrs.values())[:3]
-    return name, (values + (1.0, 0.0, 0.0)[len(values) :])  # type: ignore[return-value]
+    return (CUSTOM[name], (0.0, 0.0, 0.0)) if name in CUSTOM else table.form(name, attrs)
 
 
 def flat_forward(dtype, scalar: Scalar):

@@ -20,6 +20,8 @@ from fastnn.backends.cpu.registers import WIDTH
 from fastnn.program import Program, Ref
 from fastnn.random import shuffle_sides
 
+#: Programs may read the caller's arrays where they are, and be laid out in (units, rows).
+IN_PLACE = True
 ALIGN = 64
 #: A block's temporaries should stay in the first- or second-level cache.
 NARROW_BLOCK_BYTES, BLOCK_BYTES = 48 << 10, 256 << 10

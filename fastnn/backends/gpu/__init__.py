@@ -1,0 +1,1 @@
+"""The GPU backend: CUDA C++ kernels compiled and launched through CuPy."""

@@ -1,0 +1,150 @@
+// uses: scalars
+// Dense products over row-major memory, 64 x 64 tiles by 256 threads, 4 x 4 results a thread.
+// Wide layers go to cuBLAS; these serve inside captured graphs, where cuBLAS may not be called.
+#define TM 64
+#define TN 64
+#define TK 16
+
+// Tiles of op(A) (TK x TM, k-major) and op(B) (TK x TN); elements outside are zero.
+__device__ __forceinline__ void multiply_tile(const real (*As)[TM + 4], const real (*Bs)[TN + 4], real (*acc)[4],
+                                              int tx, int ty) {
+#pragma unroll
+    for (int k = 0; k < TK; ++k) {
+        real a[4], b[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) a[i] = As[k][ty * 4 + i];
+#pragma unroll
+        for (int j = 0; j < 4; ++j) b[j] = Bs[k][tx * 4 + j];
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+#pragma unroll
+            for (int j = 0; j < 4; ++j) acc[i][j] += a[i] * b[j];
+    }
+}
+
+// Y[M, N] = f(X[M, K] W[K, N] + bias[N])
+extern "C" __global__ void __launch_bounds__(256)
+dense(const long long* __restrict__ r, const real* __restrict__ X, const real* __restrict__ W,
+      const real* __restrict__ bias, real* __restrict__ Y, int K, int N, int groups, real a, real b, real c) {
+    __shared__ real As[TK][TM + 4], Bs[TK][TN + 4];
+    const int tid = threadIdx.x, tx = tid % 16, ty = tid / 16;
+    const long long M = r[R_ROWS] * groups, row0 = (long long)blockIdx.y * TM;
+    const int col0 = blockIdx.x * TN;
+    real acc[4][4] = {};
+    for (int k0 = 0; k0 < K; k0 += TK) {
+        for (int e = tid; e < TM * TK; e += 256) {
+            const int i = e / TK, k = e % TK;
+            As[k][i] = row0 + i < M && k0 + k < K ? X[(row0 + i) * K + k0 + k] : (real)0;
+        }
+        for (int e = tid; e < TK * TN; e += 256) {
+            const int k = e / TN, j = e % TN;
+            Bs[k][j] = k0 + k < K && col0 + j < N ? W[(long long)(k0 + k) * N + col0 + j] : (real)0;
+        }
+        __syncthreads();
+        multiply_tile(As, Bs, acc, tx, ty);
+        __syncthreads();
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const long long m = row0 + ty * 4 + i;
+            const int n = col0 + tx * 4 + j;
+            if (m < M && n < N) Y[m * N + n] = forward(bias ? acc[i][j] + bias[n] : acc[i][j], a, b, c);
+        }
+}
+
+// dX[M, K] = dY[M, N] W[K, N]^T
+extern "C" __global__ void __launch_bounds__(256)
+dense_dx(const long long* __restrict__ r, const real* __restrict__ dY, const real* __restrict__ W,
+         real* __restrict__ dX, int K, int N, int groups) {
+    __shared__ real As[TK][TM + 4], Bs[TK][TN + 4];
+    const int tid = threadIdx.x, tx = tid % 16, ty = tid / 16;
+    const long long M = r[R_ROWS] * groups, row0 = (long long)blockIdx.y * TM;
+    const int col0 = blockIdx.x * TN;
+    real acc[4][4] = {};
+    for (int n0 = 0; n0 < N; n0 += TK) {
+        for (int e = tid; e < TM * TK; e += 256) {
+            const int i = e / TK, n = e % TK;
+            As[n][i] = row0 + i < M && n0 + n < N ? dY[(row0 + i) * N + n0 + n] : (real)0;
+        }
+        for (int e = tid; e < TK * TN; e += 256) {
+            const int j = e / TK, n = e % TK;
+            Bs[n][j] = col0 + j < K && n0 + n < N ? W[(long long)(col0 + j) * N + n0 + n] : (real)0;
+        }
+        __syncthreads();
+        multiply_tile(As, Bs, acc, tx, ty);
+        __syncthreads();
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const long long m = row0 + ty * 4 + i;
+            const int k = col0 + tx * 4 + j;
+            if (m < M && k < K) dX[m * K + k] = acc[i][j];
+        }
+}
+
+// part[s, K, N] = X[rows of share s]^T dY[rows of share s]: the rows are shared by gridDim.z blocks.
+extern "C" __global__ void __launch_bounds__(256)
+dense_dw_part(const long long* __restrict__ r, const real* __restrict__ X, const real* __restrict__ dY,
+              real* __restrict__ part, int K, int N, int groups) {
+    __shared__ real As[TK][TM + 4], Bs[TK][TN + 4];
+    const int tid = threadIdx.x, tx = tid % 16, ty = tid / 16;
+    const long long M = r[R_ROWS] * groups, share = (M + gridDim.z - 1) / gridDim.z;
+    const long long low = blockIdx.z * share, high = low + share < M ? low + share : M;
+    const int k0 = blockIdx.y * TM, n0 = blockIdx.x * TN;
+    real acc[4][4] = {};
+    for (long long m0 = low; m0 < high; m0 += TK) {
+        for (int e = tid; e < TM * TK; e += 256) {
+            const int m = e / TM, k = e % TM;
+            As[m][k] = m0 + m < high && k0 + k < K ? X[(m0 + m) * K + k0 + k] : (real)0;
+        }
+        for (int e = tid; e < TK * TN; e += 256) {
+            const int m = e / TN, n = e % TN;
+            Bs[m][n] = m0 + m < high && n0 + n < N ? dY[(m0 + m) * N + n0 + n] : (real)0;
+        }
+        __syncthreads();
+        multiply_tile(As, Bs, acc, tx, ty);
+        __syncthreads();
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const int k = k0 + ty * 4 + i, n = n0 + tx * 4 + j;
+            if (k < K && n < N) part[((long long)blockIdx.z * K + k) * N + n] = acc[i][j];
+        }
+}
+
+// db parts: part[s, n] = the sum of dY over the rows of share s, a warp a column.
+extern "C" __global__ void __launch_bounds__(256)
+dense_db_part(const long long* __restrict__ r, const real* __restrict__ dY, real* __restrict__ part, int N, int groups) {
+    const int lane = threadIdx.x & 31, n = blockIdx.x * 32 + lane, warp = threadIdx.x >> 5;
+    __shared__ real column[8][33];
+    const long long M = r[R_ROWS] * groups, share = (M + gridDim.y - 1) / gridDim.y;
+    const long long low = blockIdx.y * share, high = low + share < M ? low + share : M;
+    real total = 0;
+    if (n < N)
+        for (long long m = low + warp; m < high; m += 8) total += dY[m * N + n];
+    column[warp][lane] = total;
+    __syncthreads();
+    if (warp == 0 && n < N) {
+#pragma unroll
+        for (int w = 1; w < 8; ++w) total += column[w][lane];
+        part[(long long)blockIdx.y * N + n] = total;
+    }
+}
+
+// gradient = (what is there, unless this is the first chunk) + the sum of the shares, in order.
+extern "C" __global__ void __launch_bounds__(256)
+sum_parts(const long long* __restrict__ r, const real* __restrict__ part, real* __restrict__ gradient, int size,
+          int shares, int add) {
+    const bool fresh = r[R_FIRST] && !add;
+    EACH(e, size) {
+        real total = part[e];
+        for (int s = 1; s < shares; ++s) total += part[(long long)s * size + e];
+        gradient[e] = fresh ? total : gradient[e] + total;
+    }
+}

@@ -1,0 +1,113 @@
+// uses: loss_terms
+// Cross-entropies over classes, a thread a row. A target is a share a class, smoothed to t a + b, or (labels not null)
+// a class index, which stands for 1 at its class and is compared with each class, never used as an address.
+__device__ __forceinline__ real share_of(const int* __restrict__ labels, const real* __restrict__ t, long long i, int k,
+                                         int j, real a, real b) {
+    return labels ? (labels[i] == j ? (real)1 : (real)0) : t[i * k + j] * a + b;
+}
+__device__ __forceinline__ real factor_of(const long long* __restrict__ r, const real* __restrict__ w, double scale,
+                                          int mean, long long i) {
+    const real factor = (real)(mean ? scale / (double)r[R_BATCH] : scale);
+    return w ? factor * w[i] : factor;
+}
+__device__ __forceinline__ real largest(const real* __restrict__ p, int k) {
+    real top = p[0];
+    for (int j = 1; j < k; ++j) top = at_least(top, p[j]);
+    return top;
+}
+
+// Softmax and cross-entropy in one, never the logarithm of a rounded probability.
+extern "C" __global__ void __launch_bounds__(256)
+logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
+       const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
+       double scale, int mean, real a, real b, real alpha, real gamma) {
+    EACH(i, r[R_ROWS]) {
+        const long long at = i * k;
+        const real top = largest(p + at, k);
+        real own = 0, total = 0, mass = 0;
+        for (int j = 0; j < k; ++j) {
+            const real z = p[at + j] - top, share = share_of(labels, t, i, k, j, a, b);
+            total += F(exp)(z);
+            own += labels ? (labels[i] == j ? z : (real)0) : share * z;
+            mass += share;
+        }
+        mass = labels ? (real)1 : mass;
+        rows[i] = mass * F(log)(total) - own;
+        if (d) {
+            const real f = factor_of(r, w, scale, mean, i), ratio = mass / total;
+            for (int j = 0; j < k; ++j)
+                d[at + j] = (F(exp)(p[at + j] - top) * ratio - share_of(labels, t, i, k, j, a, b)) * f;
+        }
+    }
+}
+
+// FOCAL: alpha (1 - share)^gamma times the entropy of the share.
+#ifndef FOCAL
+#define FOCAL 0
+#endif
+__device__ __forceinline__ Term entropy(real t, real share, real alpha, real gamma) {
+    const real raised = at_least(share, EPS), ln = at_most(F(log)(raised), LOG_HIGH);
+    Term out;
+#if FOCAL
+    const Term factor = power(at_least((real)1 - raised, EPS), gamma);
+    out.value = -alpha * factor.value * t * ln;
+    out.slope = alpha * t * (factor.slope * ln - factor.value / raised);
+#else
+    out.value = -t * ln;
+    out.slope = -t / at_most(raised, (real)1);
+#endif
+    if (share < EPS || share > (real)1 - EPS) out.slope = 0;
+    return out;
+}
+
+// From predictions that are shares once divided by their sum.
+extern "C" __global__ void __launch_bounds__(256)
+shares(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
+       const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
+       double scale, int mean, real a, real b, real alpha, real gamma) {
+    EACH(i, r[R_ROWS]) {
+        const long long at = i * k;
+        real total = 0, radial = 0, own = 0;
+        for (int j = 0; j < k; ++j) total += p[at + j];
+        for (int j = 0; j < k; ++j) {
+            const real share = p[at + j] / total;
+            const Term one = entropy(share_of(labels, t, i, k, j, a, b), share, alpha, gamma);
+            own += one.value;
+            radial += one.slope * share;
+        }
+        rows[i] = own;
+        if (d) {
+            const real f = factor_of(r, w, scale, mean, i) / total;
+            for (int j = 0; j < k; ++j) {
+                const Term one = entropy(share_of(labels, t, i, k, j, a, b), p[at + j] / total, alpha, gamma);
+                d[at + j] = (one.slope - radial) * f;
+            }
+        }
+    }
+}
+
+// Focal, from logits.
+extern "C" __global__ void __launch_bounds__(256)
+focal_logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
+             const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
+             double scale, int mean, real a, real b, real alpha, real gamma) {
+    EACH(i, r[R_ROWS]) {
+        const long long at = i * k;
+        const real top = largest(p + at, k);
+        real total = 0, own = 0, sum = 0;
+        for (int j = 0; j < k; ++j) total += F(exp)(p[at + j] - top);
+        const real shift = top + F(log)(total);
+        for (int pass = 0; pass < (d ? 2 : 1); ++pass) {
+            const real f = factor_of(r, w, scale, mean, i);
+            for (int j = 0; j < k; ++j) {
+                const real ln = p[at + j] - shift, miss = -F(expm1)(ln), share = (real)1 - miss;
+                const real ti = alpha * share_of(labels, t, i, k, j, a, b);
+                const Term level = power(miss, gamma);
+                const real h = ti * (level.slope * share * ln - level.value);
+                if (pass) d[at + j] = (h - F(exp)(ln) * sum) * f;
+                else { own -= level.value * ti * ln; sum += h; }
+            }
+        }
+        rows[i] = own;
+    }
+}

@@ -1,0 +1,41 @@
+// uses: loss_terms
+// Losses that are sums or means over columns, a thread a row. `d` may be null: the value alone is wanted. `w` may be
+// null: all rows weigh 1. The gradient is scaled by `scale`, over the rows of the batch if `mean`.
+__device__ __forceinline__ real gradient_factor(const long long* __restrict__ r, double scale, int mean) {
+    return (real)(mean ? scale / (double)r[R_BATCH] : scale);
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+columns(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
+        const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, double scale, int mean,
+        real each, real a, real b, real c) {
+    const real factor = gradient_factor(r, scale, mean) * each;
+    EACH(i, r[R_ROWS]) {
+        const real f = w ? factor * w[i] : factor;
+        real total = 0;
+        for (int j = 0; j < k; ++j) {
+            const Term one = term(t ? t[i * k + j] : (real)0, p[i * k + j], a, b, c);
+            total += one.value;
+            if (d) d[i * k + j] = one.slope * f;
+        }
+        rows[i] = total * each;
+    }
+}
+
+// One of several quantiles: prediction columns [start, start + kt). The first launch sets the rows, others add.
+extern "C" __global__ void __launch_bounds__(256)
+quantile(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
+         const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
+         int mean, real level, int start) {
+    const real each = (real)(1.0 / (double)k), factor = gradient_factor(r, scale, mean) * each;
+    EACH(i, r[R_ROWS]) {
+        const real f = w ? factor * w[i] : factor;
+        real total = 0;
+        for (int j = 0; j < kt; ++j) {
+            const real e = t[i * kt + j] - p[i * k + start + j], above = level * e, below = (level - (real)1) * e;
+            total += below > above ? below : above;
+            if (d) d[i * k + start + j] = (e > (real)0 ? -level : e < (real)0 ? (real)1 - level : (real)0) * f;
+        }
+        rows[i] = start ? rows[i] + total * each : total * each;
+    }
+}

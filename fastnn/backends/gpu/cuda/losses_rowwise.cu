@@ -1,0 +1,82 @@
+// Losses whose columns act on each other, a thread a row: categorical hinge, cosine similarity, Gaussian negative
+// log-likelihood. See losses.cu for `d`, `w`, `scale` and `mean`.
+#define EPS ((real)1e-7)
+#define LOG_MIN_VARIANCE ((real)-13.815510557964274)
+#define MIN_VARIANCE ((real)1e-6)
+
+__device__ __forceinline__ real row_factor(const long long* __restrict__ r, const real* __restrict__ w, double scale,
+                                           int mean, long long i) {
+    const real factor = (real)(mean ? scale / (double)r[R_BATCH] : scale);
+    return w ? factor * w[i] : factor;
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+categorical_hinge(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
+                  const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
+                  int mean) {
+    EACH(i, r[R_ROWS]) {
+        const long long at = i * k;
+        real own = t[at] * p[at], rival = ((real)1 - t[at]) * p[at];
+        int which = 0;
+        for (int j = 1; j < k; ++j) {
+            const real v = ((real)1 - t[at + j]) * p[at + j];
+            own += t[at + j] * p[at + j];
+            if (v > rival) { rival = v; which = j; }
+        }
+        const real raw = rival - own + (real)1, loss = raw < (real)0 ? (real)0 : raw;
+        rows[i] = loss;
+        if (d) {
+            const real f = loss > (real)0 ? row_factor(r, w, scale, mean, i) : (real)0;
+            for (int j = 0; j < k; ++j) d[at + j] = ((j == which ? (real)1 - t[at + j] : (real)0) - t[at + j]) * f;
+        }
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+cosine_similarity(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
+                  const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
+                  int mean) {
+    EACH(i, r[R_ROWS]) {
+        const long long at = i * k;
+        real a = 0, b = 0, dot = 0;
+        for (int j = 0; j < k; ++j) {
+            a += t[at + j] * t[at + j];
+            b += p[at + j] * p[at + j];
+            dot += t[at + j] * p[at + j];
+        }
+        const real norm = F(sqrt)(b), other = F(sqrt)(a);
+        const real inverse = (real)1 / (norm < EPS ? EPS : norm);
+        a = inverse / (other < EPS ? EPS : other);
+        const real radial = norm <= EPS ? (real)0 : dot * a * inverse * inverse;
+        rows[i] = -dot * a;
+        if (d) {
+            const real f = row_factor(r, w, scale, mean, i);
+            for (int j = 0; j < k; ++j) d[at + j] = (p[at + j] * radial - t[at + j] * a) * f;
+        }
+    }
+}
+
+// Predictions are kt means, then kt log-variances.
+extern "C" __global__ void __launch_bounds__(256)
+gaussian_nll(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
+             const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
+             int mean) {
+    const real each = (real)(1.0 / (double)kt);
+    EACH(i, r[R_ROWS]) {
+        const real f = row_factor(r, w, scale, mean, i) * each;
+        real total = 0;
+        for (int j = 0; j < kt; ++j) {
+            const real s = p[i * k + kt + j], error = p[i * k + j] - t[i * kt + j];
+            const bool low = s < LOG_MIN_VARIANCE;
+            const real e = F(exp)(low ? s - LOG_MIN_VARIANCE : -s);
+            const real inverse = low ? (real)1 / MIN_VARIANCE : e, ratio = low ? e : (real)1;
+            const real d_mean = error * inverse, square = error * d_mean;
+            total += (real)0.5 * ((low ? LOG_MIN_VARIANCE : s) + square);
+            if (d) {
+                d[i * k + j] = d_mean * f;
+                d[i * k + kt + j] = (real)0.5 * ((real)1 - square) * ratio * f;
+            }
+        }
+        rows[i] = total * each;
+    }
+}

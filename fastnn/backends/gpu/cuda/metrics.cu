@@ -1,0 +1,57 @@
+// Metrics that are sums over rows, by one block in a fixed order, added to a float64 accumulator.
+// A row of weight 0 is left out, whatever it holds. TERM: 0 binary accuracy, 1 squared error, 2 absolute error.
+#ifndef TERM
+#define TERM 0
+#endif
+
+__device__ __forceinline__ double term(real t, real p) {
+#if TERM == 0
+    const double hit = ((double)p > 0.5 ? 1.0 : 0.0) == (double)t ? 1.0 : 0.0;
+    return p == p ? hit : (double)p;
+#elif TERM == 1
+    const double d = (double)p - (double)t;
+    return d * d;
+#else
+    return fabs((double)p - (double)t);
+#endif
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+metric_mean(const long long* __restrict__ r, const real* __restrict__ target, const real* __restrict__ prediction,
+            const real* __restrict__ weight, double* __restrict__ sum, int units) {
+    const long long n = r[R_ROWS] * units;
+    double total = 0;
+    for (long long e = threadIdx.x; e < n; e += 256) {
+        double value = term(target[e], prediction[e]);
+        if (weight) { const double w = (double)weight[e / units]; value = w != 0 ? value * w : 0.0; }
+        total += value;
+    }
+    total = block_sum(total);
+    if (threadIdx.x == 0) *sum += total / (double)units;
+}
+
+// The rows whose largest prediction, the first of equals, is at the target's class. Null labels: one-hot targets.
+extern "C" __global__ void __launch_bounds__(256)
+metric_hits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ target,
+            const real* __restrict__ prediction, const real* __restrict__ weight, double* __restrict__ sum, int units) {
+    double total = 0;
+    for (long long i = threadIdx.x; i < r[R_ROWS]; i += 256) {
+        const real* __restrict__ p = prediction + i * units;
+        int guess = 0, answer = labels ? labels[i] : 0;
+        real top = p[0], bad = p[0];
+        for (int j = 1; j < units; ++j) {
+            const real v = p[j];
+            bad = v == v ? bad : v;
+            if (v > top) { top = v; guess = j; }
+        }
+        if (!labels) {
+            top = target[i * units];
+            for (int j = 1; j < units; ++j) { const real v = target[i * units + j]; if (v > top) { top = v; answer = j; } }
+        }
+        double value = bad == bad ? (guess == answer ? 1.0 : 0.0) : (double)bad;
+        if (weight) { const double w = (double)weight[i]; value = w != 0 ? value * w : 0.0; }
+        total += value;
+    }
+    total = block_sum(total);
+    if (threadIdx.x == 0) *sum += total;
+}

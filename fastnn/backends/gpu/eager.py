@@ -1,0 +1,82 @@
+"""One op on CuPy arrays, through the kernels that programs run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.backends.gpu import compile as compiling
+from fastnn.backends.gpu import kernels, registers
+from fastnn.backends.gpu.lowering import Registers, Scratch, Target
+from fastnn.backends.gpu.registers import INDEX
+from fastnn.ops.registry import Spec
+
+
+class ArrayRef(NamedTuple):
+    """An operand that is an array; stands where a program has a Ref."""
+
+    array: Any
+    spec: Spec
+    index: int = 0  # type: ignore[assignment]
+    region: str = "array"
+    offset: int = 0
+
+
+class Call(NamedTuple):
+    """An instruction on arrays."""
+
+    op: str
+    inputs: tuple[ArrayRef, ...]
+    outputs: tuple[ArrayRef, ...]
+    attrs: dict[str, Any]
+    accumulate: bool = False
+
+
+def run(
+    op: str,
+    arrays: Sequence[Any],
+    specs: Sequence[Spec],
+    out_specs: Sequence[Spec],
+    attrs: dict[str, Any],
+    rows: int,
+) -> list[Any]:
+    """Compute one op; `arrays` are contiguous CuPy arrays of one float dtype."""
+    cp = compiling.cupy()
+    dtype = next((array.dtype for array in arrays if array.dtype.kind == "f"), np.dtype(np.float64))
+    outputs = [
+        cp.empty(
+            (rows, *spec.shape) if spec.rows else spec.shape, dtype if spec.kind == "float" else np.int32
+        )
+        for spec in out_specs
+    ]
+    call = Call(
+        op,
+        tuple(ArrayRef(a.reshape(-1), s) for a, s in zip(arrays, specs, strict=True)),
+        tuple(ArrayRef(a.reshape(-1), s) for a, s in zip(outputs, out_specs, strict=True)),
+        attrs,
+    )
+    clock = np.zeros(registers.COUNT, np.int64)
+    clock[[INDEX["ROWS"], INDEX["BATCH"], INDEX["CHUNK"]]] = rows
+    clock[INDEX["FIRST"]] = 1
+    device_clock = cp.asarray(clock)
+    scratches: dict[Scratch, Any] = {}
+    for launch in kernels.lower(call, Target(dtype.name, max(rows, 1))):
+        function = compiling.function(launch.variant, launch.name)
+        for wanted in launch.arguments:
+            if isinstance(wanted, Scratch) and wanted not in scratches:
+                scratches[wanted] = cp.empty(max(wanted.bytes, 1), np.uint8).view(wanted.dtype)
+        arguments = [_argument(a, device_clock, scratches) for a in launch.arguments]
+        function.launch(launch.grid, launch.block, function.wrap(arguments))
+    return outputs
+
+
+def _argument(argument: Any, clock: Any, scratches: dict[Scratch, Any]) -> Any:
+    if isinstance(argument, ArrayRef):
+        return argument.array
+    if isinstance(argument, Registers):
+        return clock
+    if isinstance(argument, Scratch):
+        return scratches[argument]
+    return argument

@@ -1,0 +1,124 @@
+"""From an instruction of the program to kernel launches.
+
+Each file registers, for the ops it makes fast, a function ``(instruction, target) -> [Launch]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from fastnn.backends.gpu.compile import Variant
+from fastnn.errors import DeviceError
+
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Target:
+    """What kernels are compiled for.
+
+    Attributes
+    ----------
+    dtype : {'float32', 'float64'}
+    rows : int
+        Most rows of a chunk: grids are laid out for so many, and kernels guard by the register ROWS.
+    """
+
+    dtype: str = "float32"
+    rows: int = 1
+
+    def variant(self, source: str, **defines: str | int) -> Variant:
+        """Return a source of this dtype with macros."""
+        return Variant(source, self.dtype, tuple(sorted(defines.items())))
+
+
+class Registers(NamedTuple):
+    """Argument: the session's registers."""
+
+
+REGISTERS = Registers()
+
+
+class Scratch(NamedTuple):
+    """Argument: so many bytes of device memory, shared by the launches of one instruction.
+
+    Attributes
+    ----------
+    bytes : int
+    dtype : str
+        What they hold.
+    """
+
+    bytes: int
+    dtype: str = "float32"
+
+
+class Stride(NamedTuple):
+    """Argument: the stride of the caller's array `number` along `axis` (0 rows, 1 columns), in items."""
+
+    number: int
+    axis: int
+
+
+class IsLoss(NamedTuple):
+    """Argument: 1 if the accumulator of this number is a loss, which must stay finite."""
+
+    accumulator: int
+
+
+class Launch(NamedTuple):
+    """One launch of one kernel.
+
+    Attributes
+    ----------
+    variant : Variant
+    name : str
+        The kernel.
+    grid : tuple of int
+        Blocks.
+    arguments : tuple
+        Refs (arrays), REGISTERS, Scratch, Stride, IsLoss, None, ints and floats, in the kernel's order.
+    block : int
+        Threads a block.
+    """
+
+    variant: Variant
+    name: str
+    grid: tuple[int, ...]
+    arguments: tuple[Any, ...]
+    block: int = BLOCK
+
+
+def blocks(elements: int, block: int = BLOCK, most: int = 1 << 16) -> tuple[int]:
+    """Return a grid of one thread an element, in a grid-stride loop above `most` blocks."""
+    return (max(1, min(-(-elements // block), most)),)
+
+
+Lowering = Callable[[Any, Target], Sequence[Launch]]
+_lowerings: dict[str, Lowering] = {}
+
+
+def lowers(*ops: str) -> Callable[[Lowering], Lowering]:
+    """Register the function that lowers these ops."""
+
+    def decorator(function: Lowering) -> Lowering:
+        for op in ops:
+            _lowerings[op] = function
+        return function
+
+    return decorator
+
+
+def has_lowering(op: str) -> bool:
+    """Whether this backend has a kernel for the op."""
+    return op in _lowerings
+
+
+def lower(instruction: Any, target: Target) -> Sequence[Launch]:
+    """Return the launches of an instruction."""
+    try:
+        return _lowerings[instruction.op](instruction, target)
+    except KeyError:
+        raise DeviceError(f"The GPU backend has no kernel for op {instruction.op!r}.") from None
