@@ -180,7 +180,7 @@ class Model(Saving):
                 f"layer_output of model {self.name!r} takes a layer that is called once. "
                 f"Received: layer {found.name!r}, which is {what}."
             )
-        return Model(_named(self.inputs, self._input_keys), symbols[0], dtype=self.dtype).predict(x)
+        return Model(named(self.inputs, self._input_keys), symbols[0], dtype=self.dtype).predict(x)
 
     def summary(self, line_length: int | None = None, print_fn: Any = None) -> None:
         """Print a table of layers, output shapes and numbers of parameters.

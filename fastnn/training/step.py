@@ -95,9 +95,7 @@ def _graph_key(graph: Graph) -> tuple:
     )
 
 
-def predict_plan(
-    model: Any, sources: Sequence[Source], in_place: bool, row_major: bool = False
-) -> StepPlan:
+def predict_plan(model: Any, sources: Sequence[Source], in_place: bool, row_major: bool = False) -> StepPlan:
     """Return the program that writes the model's outputs for each row."""
     graph = Graph()
     _, outputs = model.trace(graph, training=False)
@@ -156,7 +154,8 @@ def step_plan(
     graph = Graph()
     trace, outputs = model.trace(graph, training=training, with_penalties=True)
     key = (
-        training, model.dtype, tuple(sources), in_place, staged, row_major, tuple(weighted), _graph_key(graph),
+        training, model.dtype, tuple(sources), in_place, staged, row_major, tuple(weighted),
+        _graph_key(graph),
         tuple(v.number for v in outputs), compiled.loss_key(), model.storage.array.size,
         tuple((k, m.kernel if hasattr(m, "kernel") else None, w) for k, m, w in metrics),
         _update_key(model, compiled) if training else None,

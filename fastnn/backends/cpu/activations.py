@@ -12,6 +12,7 @@ from fastnn.backends.cpu.jit import bits_to_float, inline, matrix, vector
 from fastnn.backends.cpu.lowering import SCRATCH, Row, Target, lowers
 from fastnn.backends.cpu.registers import FIRST, ROWS, at
 from fastnn.ops import activations as table
+from fastnn.ops.activation_forms import form
 
 
 class Scalar(NamedTuple):
@@ -283,7 +284,7 @@ SCALARS: dict[str, Scalar] = {
 
 def resolve(name: str, attrs: dict) -> tuple[str, tuple[float, float, float]]:
     """Return the kernel's name and its three constants for an activation with these attributes."""
-    return (CUSTOM[name], (0.0, 0.0, 0.0)) if name in CUSTOM else table.form(name, attrs)
+    return (CUSTOM[name], (0.0, 0.0, 0.0)) if name in CUSTOM else form(name, attrs)
 
 
 def flat_forward(dtype, scalar: Scalar):

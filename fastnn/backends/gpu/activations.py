@@ -7,6 +7,7 @@ from typing import Any
 
 from fastnn.backends.gpu.lowering import REGISTERS, Launch, Target, blocks, lowers
 from fastnn.ops import activations as table
+from fastnn.ops.activation_forms import form
 
 #: Vectors a block of 256 threads takes at once: a warp each.
 VECTORS = 8
@@ -15,12 +16,12 @@ VECTORS = 8
 def lower_elementwise(instruction: Any, target: Target) -> Sequence[Launch]:
     """Lower any elementwise op or its gradient op."""
     backward = instruction.op.endswith("_grad")
-    form, constants = table.form(instruction.op.removesuffix("_grad"), instruction.attrs)
+    name, constants = form(instruction.op.removesuffix("_grad"), instruction.attrs)
     units = instruction.outputs[0].spec.size
     arguments = (REGISTERS, *instruction.inputs, *instruction.outputs, units, *constants)
-    variant = target.variant("activations", FORM=f"FORM_{form}")
-    name = "flat_backward" if backward else "flat_forward"
-    return [Launch(variant, name, blocks(target.rows * units), arguments)]
+    variant = target.variant("activations", FORM=f"FORM_{name}")
+    kernel = "flat_backward" if backward else "flat_forward"
+    return [Launch(variant, kernel, blocks(target.rows * units), arguments)]
 
 
 for _name in table.ELEMENTWISE:

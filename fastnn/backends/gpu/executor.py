@@ -25,7 +25,7 @@ IN_PLACE = False
 ARENA_BYTES = 1 << 30
 #: Rows of a chunk are a multiple of this, so that every temporary starts on 256 bytes.
 ROW_ALIGN = 64
-_DTYPES = {"int": np.dtype(np.int32), "index": np.dtype(np.int64)}
+_DTYPES: dict[str, np.dtype[Any]] = {"int": np.dtype(np.int32), "index": np.dtype(np.int64)}
 
 
 class Mirror:
@@ -81,7 +81,7 @@ class Memory:
         """Return the array of an operand, as long as it is."""
         region = ref.region if ref.region not in ("input", "output", "slot") else f"{ref.region}{ref.index}"
         array, size = self.regions[region], ref.spec.size
-        dtype = _DTYPES.get(ref.spec.kind, self.dtype)
+        dtype: np.dtype[Any] = _DTYPES.get(ref.spec.kind, self.dtype)
         if ref.region in ("input", "output"):
             return array
         if ref.region == "arena":
@@ -100,7 +100,7 @@ class Session:
     ----------
     program : Program
         Row-major, not in place.
-    parameters, inputs, outputs, slots, hyper
+    parameters, inputs, outputs, slots, hyper, schedule
         Host arrays; inputs may be on the device already.
     batch_size, epoch_rows, total_rows, losses, batch_mean, seed, shuffle, step, epoch, position, sums
         As on the CPU.
@@ -122,6 +122,7 @@ class Session:
         outputs: Sequence[np.ndarray] = (),
         slots: Sequence[np.ndarray] = (),
         hyper: np.ndarray | None = None,
+        schedule: np.ndarray | None = None,
         losses: int = 0,
         batch_mean: Sequence[bool] = (),
         seed: int = 0,
@@ -141,7 +142,7 @@ class Session:
         self._steps_per_epoch = -(-epoch_rows // batch_size) if epoch_rows else 0
         self._stream = cp.cuda.Stream(non_blocking=True)
         with self._stream:
-            self._place(parameters, inputs, outputs, slots, hyper)
+            self._place(parameters, inputs, outputs, slots, hyper, schedule)
             self._clock(seed, shuffle, step, epoch, position, total_rows, sums, batch_mean)
             self._steps: list[Any] = self._bind()
             self._stream.synchronize()
@@ -150,7 +151,7 @@ class Session:
         self.stop = np.zeros(8, np.int64)
 
     # ------------------------------------------------------------------ set-up
-    def _place(self, parameters, inputs, outputs, slots, hyper) -> None:
+    def _place(self, parameters, inputs, outputs, slots, hyper, schedule) -> None:
         cp, program = self._cp, self.program
         batch = -(-min(self._batch_size, max(self._epoch_rows, 1)) // ROW_ALIGN) * ROW_ALIGN
         most = ARENA_BYTES // max(program.arena_row_bytes, 1) // ROW_ALIGN * ROW_ALIGN
@@ -163,6 +164,9 @@ class Session:
         if hyper is not None:
             self._mirrors.append(Mirror(hyper, cp))
             regions["hyper"] = self._mirrors[-1].device
+        if schedule is not None:
+            self._mirrors.append(Mirror(schedule, cp))
+            regions["schedule"] = self._mirrors[-1].device
         self._strides: list[tuple[int, int]] = []
         for number, array in enumerate(inputs):
             regions[f"input{number}"], strides = _upload(array, cp)
@@ -263,7 +267,7 @@ class Session:
         return epochs * self._steps_per_epoch - done
 
     def _replay(self, step: list[Any], count: int) -> None:
-        """Run a step `count` times; the graph is captured once, after one eager step has compiled everything."""
+        """Run a step `count` times; captured once, after an eager step has compiled everything."""
         for number in range(count):
             if self._graph is not None:
                 self._graph.launch(self._stream)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn.backends.gpu.lowering import REGISTERS, Launch, Scratch, Target, blocks, lowers
-from fastnn.ops import activations as table
+from fastnn.ops.activation_forms import form
 
 TILE = 64
 #: Rows that one block sums for a weight gradient; more rows are shared by more blocks.
@@ -26,9 +26,9 @@ def lower_dense(instruction: Any, target: Target) -> Sequence[Launch]:
     inputs, units = w.spec.shape
     groups = y.spec.size // units
     attrs = instruction.attrs
-    form, constants = table.form(attrs.get("activation", "linear"), attrs.get("activation_attrs", {}))
+    name, constants = form(attrs.get("activation", "linear"), attrs.get("activation_attrs", {}))
     arguments = (REGISTERS, x, w, bias, y, inputs, units, groups, *constants)
-    variant = target.variant("linear", FORM=f"FORM_{form}")
+    variant = target.variant("linear", FORM=f"FORM_{name}")
     return [Launch(variant, "dense", _tiles(units, target.rows * groups), arguments)]
 
 
