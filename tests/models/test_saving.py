@@ -14,7 +14,7 @@ from fastnn.callbacks import Callback
 from fastnn.errors import ArgumentError, FastnnError, FileFormatError, NotBuiltError, UnknownNameError
 from fastnn.io import container
 from fastnn.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input, Normalization
-from fastnn.models import Model, Sequential, load_model
+from fastnn.models import Model, Sequential, formats, load_model
 from fastnn.ops import register_elementwise
 from fastnn.random import set_random_seed
 
@@ -379,6 +379,27 @@ def test_weights_that_do_not_fit(path):
     for call in (waiting.save_weights, waiting.load_weights):
         with pytest.raises(NotBuiltError):
             call(path)
+
+
+def test_what_is_not_implemented_is_refused(path):
+    model = chapter()
+    model.save_weights(path)
+    with pytest.raises(ArgumentError, match="skip_mismatch is not implemented"):
+        model.load_weights(path, skip_mismatch=True)
+
+
+def test_of_several_suffixes_the_longest_counts(tmp_path, monkeypatch):
+    written = []
+    whole = formats.Format(save=lambda model, path, with_optimizer: written.append(("h5", path)))
+    weights = formats.Format(save_weights=lambda model, path: written.append(("weights", path)))
+    monkeypatch.setattr(formats, "FORMATS", {**formats.FORMATS, ".h5": whole, ".weights.h5": weights})
+    model = chapter()
+    model.save(tmp_path / "a.H5")
+    model.save_weights(tmp_path / "a.weights.h5")
+    assert [kind for kind, _ in written] == ["h5", "weights"]
+    for call, suffix in ((model.save, ".weights.h5"), (model.save_weights, ".h5"), (load_model, ".h5")):
+        with pytest.raises(ArgumentError, match=f"Received: .*a{suffix}"):
+            call(tmp_path / f"a{suffix}")
 
 
 def test_two_weights_of_one_name(path):
