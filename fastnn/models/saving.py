@@ -36,14 +36,14 @@ class Saving(Using):
         overwrite : bool, default True
             Whether a file that is there already is replaced: in one step, so it survives every failure.
         include_optimizer : bool, default True
-            Whether the optimizer's vectors, step and epoch are saved. Without them a loaded model predicts
-            the same, and begins its training anew.
+            Whether what compile() was given, and the optimizer's state, are saved. Without them a loaded
+            model predicts the same, and must be compiled to be trained.
 
         Raises
         ------
         ArgumentError
-            If the suffix is not known, or the model holds what no file can: functions as learning rate or
-            initializer.
+            If the suffix is not known, or the model holds what no file can: functions as learning rate (then
+            ``include_optimizer=False`` helps) or as initializer.
         FileExistsError
             If the file is there, and `overwrite` is False.
         OSError
