@@ -103,8 +103,7 @@ class Checkpointing:
             return first_epoch
         content = self._check(found)
         training, model = self._training, self._training.model
-        where = content["step"], content["epochs_done"], content["position"]
-        training.go_to(*where, found.tensors["sums"], content["seed"])
+        training.go_to(content["step"], content["epochs_done"], content["position"], content["seed"])
         self._waiting = (found.tensors, content)
         self._put_back()
         model.stop_training = content["stopped"]
@@ -183,7 +182,7 @@ class Checkpointing:
         self._waiting = None
 
     def _put_back(self) -> None:
-        """Put weights, optimizer state and learning rate back."""
+        """Put weights, optimizer state, sums and learning rate back."""
         assert self._waiting is not None
         tensors, content = self._waiting
         for name, array in self._arrays().items():
