@@ -112,7 +112,7 @@ class CSVLogger(Callback):
         return {"keys": self.keys, "position": self._position}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue the file behind the rows there were; later rows are cut off."""
+        """Continue the file behind the rows there were; the next row takes the place of later ones."""
         self._check_state(state, ("keys", "position"))
         size = os.path.getsize(self.filename)
         if size < state["position"]:
@@ -124,7 +124,6 @@ class CSVLogger(Callback):
             )
         self._close()
         self.keys, self._position = state["keys"], min(size, state["position"])
-        os.truncate(self.filename, self._position)
 
 
 def _cell(value: Any) -> Any:

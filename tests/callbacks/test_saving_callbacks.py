@@ -10,7 +10,7 @@ import pytest
 from fastnn.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint, SwapEMAWeights
 from fastnn.errors import ArgumentError, UnknownNameError
 from fastnn.layers import Dense
-from fastnn.models import Sequential
+from fastnn.models import Sequential, load_model
 from fastnn.optimizers import SGD
 
 RNG = np.random.default_rng(8)
@@ -289,3 +289,62 @@ def test_a_file_that_cannot_be_written_is_refused_before_training(tmp_path):
 def test_wrong_arguments_of_csv(arguments):
     with pytest.raises(ArgumentError, match=next(iter(arguments))):
         CSVLogger("log.csv", **arguments)
+
+
+# --------------------------------------------------------------------------- real files
+def real(optimizer="adam"):
+    model = Sequential([Dense(4, "tanh", input_shape=(3,)), Dense(1)], seed=4)
+    model.compile(optimizer, "mse")
+    return model
+
+
+@pytest.mark.parametrize("freq", ["epoch", 3])
+def test_a_checkpoint_is_the_model_of_its_moment(tmp_path, freq):
+    kept = []
+
+    class Keep(Callback):
+        batch_interval = 0 if freq == "epoch" else freq
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.take(freq == "epoch")
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.take(len(list(tmp_path.iterdir())) > len(kept))
+
+        def take(self, due):
+            if due:
+                kept.append(self.model.predict(X))
+
+    path = str(tmp_path / "{epoch}.fastnn") if freq == "epoch" else str(tmp_path / "{epoch}-{batch}.fastnn")
+    fit(real(), ModelCheckpoint(path, save_freq=freq), Keep(), epochs=3)
+    assert len(kept) == len(list(tmp_path.iterdir())) == (3 if freq == "epoch" else 4)
+    for file, predicted in zip(sorted(tmp_path.iterdir()), kept, strict=True):
+        np.testing.assert_array_equal(load_model(file).predict(X), predicted)
+
+
+def test_training_goes_on_from_a_checkpoint(tmp_path):
+    path = tmp_path / "last.fastnn"
+    fit(real(), ModelCheckpoint(path), epochs=3)
+    resumed, whole = load_model(path), real()
+    fit(resumed, epochs=5, initial_epoch=3)
+    fit(whole, epochs=5)
+    np.testing.assert_equal(resumed.get_weights(), whole.get_weights())
+
+
+def test_weights_alone(tmp_path):
+    path, model, other = tmp_path / "best.fastnn", real(), real()
+    checkpoint = ModelCheckpoint(path, monitor="loss", save_best_only=True, save_weights_only=True)
+    fit(model, checkpoint, epochs=3)
+    other.load_weights(path)
+    np.testing.assert_equal(other.get_weights(), model.get_weights())
+
+
+def test_a_file_that_cannot_be_replaced_keeps_the_training(tmp_path):
+    path, model, whole = tmp_path / "model.fastnn", real(), real()
+    path.mkdir()
+    with pytest.raises(OSError, match=r"model\.fastnn"):
+        fit(model, ModelCheckpoint(path), epochs=3)
+    path.rmdir()
+    fit(model, ModelCheckpoint(path), epochs=3, initial_epoch=1)
+    fit(whole, epochs=3)
+    np.testing.assert_equal(load_model(path).get_weights(), whole.get_weights())

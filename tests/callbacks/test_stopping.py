@@ -19,6 +19,7 @@ from fastnn.callbacks import (
 )
 from fastnn.errors import ArgumentError, NonFiniteLossError
 from fastnn.layers import Dense
+from fastnn.losses import BinaryCrossentropy, Huber
 from fastnn.metrics import AUC, FunctionMetric
 from fastnn.models import Sequential
 from fastnn.training import trainer
@@ -83,6 +84,16 @@ def test_auto_knows_the_keys_of_several_outputs_and_of_duplicates():
     assert set(known) <= set(history.history)  # and no warning
 
 
+@pytest.mark.parametrize("loss", [Huber(), "mse", BinaryCrossentropy()], ids=str)
+def test_a_loss_used_as_a_metric_is_better_when_smaller(loss):
+    model = classifier([loss])
+    key = model.metrics_names[1]
+    stopping = EarlyStopping(key)
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[stopping])
+    assert stopping.improves(1.0, 2.0)
+    assert not stopping.improves(2.0, 1.0)
+
+
 def unknown(y_true, y_pred):
     return float(np.mean(y_pred))
 
@@ -110,10 +121,11 @@ def test_auto_on_what_is_not_known_is_refused(callback, monitor, message):
 @pytest.mark.parametrize("callback", [EarlyStopping, ReduceLROnPlateau])
 def test_a_missing_value_is_warned_of_once(callback):
     given = callback("val_loss")
-    with pytest.warns(UserWarning, match=r"monitors 'val_loss', .* available: loss, accuracy") as warned:
-        history = classifier(["accuracy"]).fit(X, Y, epochs=6, verbose=0, callbacks=[given])
-    assert len(warned) == 1
-    assert len(history.epoch) == 6
+    for _ in range(2):  # in each training
+        with pytest.warns(UserWarning, match=r"monitors 'val_loss', .* available: loss, accuracy") as warned:
+            history = classifier(["accuracy"]).fit(X, Y, epochs=6, verbose=0, callbacks=[given])
+        assert len(warned) == 1
+        assert len(history.epoch) == 6
 
 
 def test_the_best_weights_come_back(capsys):
@@ -265,14 +277,20 @@ def test_a_budget_ends_at_the_first_step_after_it(clock, more):
 
 def test_validation_counts_and_a_spent_budget_begins_no_epoch(clock):
     class Slow(Callback):
+        begun = 0
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.begun += 1
+
         def on_test_end(self, logs=None):
             clock.now += 5.0
 
-    model = classifier()
-    history = model.fit(
-        X, Y, validation_data=(X, Y), epochs=9, verbose=0, callbacks=[Slow(), TimeBudget(6.0)]
+    slow = Slow()
+    history = classifier().fit(
+        X, Y, validation_data=(X, Y), epochs=9, verbose=0, callbacks=[slow, TimeBudget(6.0)]
     )
     assert history.epoch == [0, 1]
+    assert slow.begun == 2
 
 
 def test_a_resumed_training_has_the_rest_of_its_budget(clock):
