@@ -109,7 +109,7 @@ class Checkpointing:
         model.stop_training = content["stopped"]
         if model.seed_is_drawn:
             model.seed = content["model_seed"]
-        self._history.load_state_dict(content["history"])
+        self._history.load_state_dict(unpack(content["history"], found.tensors))
         self._earlier = self._history.seconds
         self._identity = found.metadata["identity"]
         return content["epoch"]
@@ -123,7 +123,7 @@ class Checkpointing:
                 f"fastnn reads version {VERSION}."
             )
         self._check_identity(found, json.loads(canonical(self.identity())))
-        content: dict[str, Any] = unpack(metadata["content"], found.tensors)
+        content: dict[str, Any] = metadata["content"]
         missing = CONTENT - content.keys()
         if missing:
             raise FileFormatError(f"The backup {found.path!r} lacks {sorted(missing)}.")
@@ -175,11 +175,17 @@ class Checkpointing:
         if self._waiting is None:
             return
         content = self._waiting[1]
-        if content["position"]:  # the epoch had begun: what its beginning did is in the states, if kept there
+        self._load_states()
+        if content["position"]:  # the epoch had begun; what its beginning counts has been counted
             self._called.call("on_epoch_begin", content["epoch"], {})
-        self._called.load_state_dict(content["callbacks"])
+            self._load_states()
         self._put_back()  # what a hook may have changed when training began
         self._waiting = None
+
+    def _load_states(self) -> None:
+        assert self._waiting is not None
+        tensors, content = self._waiting
+        self._called.load_state_dict(unpack(content["callbacks"], tensors))  # anew: they may change them
 
     def _put_back(self) -> None:
         """Put weights, optimizer state, sums and learning rate back."""
