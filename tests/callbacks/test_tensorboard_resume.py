@@ -34,7 +34,7 @@ def test_every_row_once(at, update_freq, save_freq, tmp_path):
     import numpy as np
 
     from fastnn.callbacks import Callback, TensorBoard
-    from fastnn.layers import Dense
+    from fastnn.layers import Dense, Input
     from fastnn.models import Sequential
 
     x = np.random.default_rng(0).standard_normal((20, 3))
@@ -49,7 +49,8 @@ def test_every_row_once(at, update_freq, save_freq, tmp_path):
                 raise KeyboardInterrupt
 
     def train(folder, *callbacks):
-        model = Sequential([Dense(4, "relu", input_shape=(3,), name="a"), Dense(1, name="b")], seed=1)
+        stack = [Input(shape=(3,), name="x"), Dense(4, "relu", name="a"), Dense(1, name="b")]
+        model = Sequential(stack, name="net", seed=1)
         model.compile("adam", "mse")
         board = TensorBoard(folder / "logs", histogram_freq=1, update_freq=update_freq)
         model.fit(x, x[:, :1], 4, 3, verbose=0, validation_data=(x, x[:, :1]), callbacks=[board, *callbacks])
