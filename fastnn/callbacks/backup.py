@@ -130,7 +130,12 @@ class BackupAndRestore(Callback):
         self.delete_checkpoint = check_bool("delete_checkpoint", delete_checkpoint, where)
         self.batch_interval = 0 if self.save_freq == "epoch" else self.save_freq
         self.due = False
+        self._epoch = 0
         self._sound = False
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Note the epoch."""
+        self._epoch = epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Ask for a backup, where one is wanted for each epoch."""
@@ -139,7 +144,8 @@ class BackupAndRestore(Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Ask for a backup, where one is wanted after so many batches."""
-        self.due = True
+        done = self._epoch * self.params["steps"] + batch + 1
+        self.due = done % self.save_freq == 0  # the hook is called at each epoch's last batch too
 
     # ------------------------------------------------------------------ what `fit` calls
     def find(self) -> Backup | None:
