@@ -16,6 +16,7 @@ from fastnn.io import container
 from fastnn.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input, Normalization
 from fastnn.models import Model, Sequential, load_model
 from fastnn.ops import register_elementwise
+from fastnn.random import set_random_seed
 
 
 @pytest.fixture
@@ -114,6 +115,23 @@ def test_a_seed_that_was_drawn_is_kept_and_stays_drawn(path):
     assert copy.seed == model.seed and copy.get_config()["seed"] is None
     given = reload(chapter(seed=5), path)
     assert given.seed == given.get_config()["seed"] == 5
+
+
+def test_loading_draws_nothing_and_names_nothing(path):
+    model = mixed()
+    model.save(path)
+    weights = []
+    for load in (False, True):
+        set_random_seed(11)
+        if load:
+            load_model(path)
+        weights.append(chapter().get_weights()[0])
+    np.testing.assert_array_equal(*weights)
+    names = [Dense(1).name]
+    load_model(path)
+    names.append(Dense(1).name)
+    numbers = [int(name.removeprefix("dense_")) for name in names]
+    assert numbers[1] == numbers[0] + 1
 
 
 def test_a_model_that_waits_for_its_data(path):
