@@ -173,9 +173,9 @@ class Fitting(Compiling):
         first_epoch = checkpointing.restore(settings.resume, settings.initial_epoch)
         started = time.perf_counter()
         called.call("on_train_begin", {})
-        checkpointing.begin()
         self._training = training
         try:
+            checkpointing.begin()
             training.run(
                 called, history, first_epoch, settings.epochs, validate, settings.validation_freq,
                 checkpointing.settled,

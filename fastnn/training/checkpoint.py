@@ -65,7 +65,7 @@ class Checkpointing:
         }
         self._identity: dict[str, Any] | None = None
         self._waiting: tuple[dict[str, np.ndarray], dict[str, Any]] | None = None
-        self._earlier = 0.0
+        self._earlier, self._first_epoch = 0.0, 0
 
     def identity(self) -> dict[str, Any]:
         """Return what makes a training this one, as plain data: settings, and hashes of the data."""
@@ -95,7 +95,10 @@ class Checkpointing:
         FileFormatError, OSError
             If it cannot be read.
         """
+        self._first_epoch = first_epoch
         backups = [callback.find() for callback in self._backups]
+        for callback, backup in zip(self._backups, backups, strict=True):
+            callback.due = backup is None  # one is written before the first step
         found = next((backup for backup in backups if backup is not None), None)
         if found is None and resume is not None:
             found = read_backup(resume)
@@ -103,17 +106,17 @@ class Checkpointing:
             return first_epoch
         content = self._check(found)
         training, model = self._training, self._training.model
-        where = content["step"], content["epochs_done"], content["position"]
-        training.go_to(*where, found.tensors["sums"], content["seed"])
+        training.go_to(content["step"], content["epochs_done"], content["position"], content["seed"])
         self._waiting = (found.tensors, content)
         self._put_back()
         model.stop_training = content["stopped"]
         if model.seed_is_drawn:
             model.seed = content["model_seed"]
-        self._history.load_state_dict(content["history"])
+        self._history.load_state_dict(unpack(content["history"], found.tensors))
         self._earlier = self._history.seconds
         self._identity = found.metadata["identity"]
-        return content["epoch"]
+        self._first_epoch = content["epoch"]
+        return self._first_epoch
 
     def _check(self, found: Backup) -> dict[str, Any]:
         """Return a backup's contents if it is of this training and this file's version."""
@@ -124,7 +127,7 @@ class Checkpointing:
                 f"fastnn reads version {VERSION}."
             )
         self._check_identity(found, json.loads(canonical(self.identity())))
-        content: dict[str, Any] = unpack(metadata["content"], found.tensors)
+        content: dict[str, Any] = metadata["content"]
         missing = CONTENT - content.keys()
         if missing:
             raise FileFormatError(f"The backup {found.path!r} lacks {sorted(missing)}.")
@@ -172,18 +175,28 @@ class Checkpointing:
             )
 
     def begin(self) -> None:
-        """Hand callbacks and optimizer the state of the backup; after ``on_train_begin``."""
-        if self._waiting is None:
-            return
+        """Hand callbacks their states, after ``on_train_begin``; write the backups there are none of yet."""
+        if self._waiting is not None:
+            self._load()
+        self.settled(self._first_epoch)
+
+    def _load(self) -> None:
+        assert self._waiting is not None
         content = self._waiting[1]
-        if content["position"]:  # the epoch had begun: what its beginning did is in the states, if kept there
+        self._load_states()
+        if content["position"]:  # the epoch had begun; what its beginning counts has been counted
             self._called.call("on_epoch_begin", content["epoch"], {})
-        self._called.load_state_dict(content["callbacks"])
+            self._load_states()
         self._put_back()  # what a hook may have changed when training began
         self._waiting = None
 
+    def _load_states(self) -> None:
+        assert self._waiting is not None
+        tensors, content = self._waiting
+        self._called.load_state_dict(unpack(content["callbacks"], tensors))  # anew: they may change them
+
     def _put_back(self) -> None:
-        """Put weights, optimizer state and learning rate back."""
+        """Put weights, optimizer state, sums and learning rate back."""
         assert self._waiting is not None
         tensors, content = self._waiting
         for name, array in self._arrays().items():
@@ -194,11 +207,11 @@ class Checkpointing:
             self._training.compiled.optimizer.learning_rate = content["learning_rate"]
 
     # ------------------------------------------------------------------ backing up
-    def settled(self) -> None:
+    def settled(self, epoch: int | None = None) -> None:
         """Write the backups that are due: all hooks of a step or an epoch have been called."""
         due = [backup for backup in self._backups if backup.due]
         if due:
-            tensors, metadata = self._state()
+            tensors, metadata = self._state(self._training.epoch if epoch is None else epoch)
             for backup in due:
                 backup.write(tensors, metadata)
 
@@ -209,7 +222,7 @@ class Checkpointing:
         arrays |= {f"slot/{name}": slot for name, slot in zip(state.names, state.slots, strict=True)}
         return arrays | {f"prediction/{n}": array for n, array in enumerate(training.predictions)}
 
-    def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def _state(self, epoch: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return the training as it is between two steps."""
         training = self._training
         session, rate = training.session, training.compiled.optimizer.learning_rate
@@ -217,7 +230,7 @@ class Checkpointing:
         if not session.position:  # what metrics are computed from is wanted in the middle of an epoch only
             arrays = {name: array for name, array in arrays.items() if not name.startswith("prediction/")}
         content = {
-            "epoch": training.epoch,
+            "epoch": epoch,
             "step": session.step,
             "epochs_done": session.epoch,
             "position": session.position,

@@ -76,29 +76,34 @@ def _named_arrays(table: Table) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _bytes(array: Any) -> int:
-    return int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize
+    return math.prod(array.shape) * array.dtype.itemsize
 
 
 def content_hash(arrays: Sequence[tuple[str, np.ndarray]]) -> str:
     """Return the SHA-256 of named arrays: names, dtypes, shapes and bytes in row order."""
     digest = hashlib.sha256()
     for name, array in arrays:
-        digest.update(f"{name} {np.dtype(array.dtype).str} {tuple(array.shape)}\n".encode())
-        rows = len(array) if array.ndim else 0
-        block = max(1, BLOCK_BYTES * rows // max(_bytes(array), 1))
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        size, rows = _bytes(array), len(array)
+        if size <= BLOCK_BYTES:
+            digest.update(np.ascontiguousarray(array))
+            continue
+        block = max(1, BLOCK_BYTES * rows // size)
         starts = range(0, rows, block)
-        if _bytes(array) > MOST_BYTES:
+        if size > MOST_BYTES:
             starts = np.linspace(0, rows - block, MOST_BYTES // BLOCK_BYTES).astype(np.int64).tolist()
         for start in starts:
-            digest.update(np.ascontiguousarray(array[start : start + block]).data)
+            digest.update(np.ascontiguousarray(array[start : start + block]))
     return digest.hexdigest()
 
 
 def weights_hash(model: Any) -> str:
-    """Return the SHA-256 of all variables, layer by layer: shapes, dtype and bytes."""
-    array = model.storage.array
-    parts = [(str(tuple(v.shape)), array[v.offset : v.offset + v.size]) for v in model.variables]
-    return content_hash(parts)
+    """Return the SHA-256 of all variables, layer by layer: dtype, shapes and bytes."""
+    array, variables = model.storage.array, model.variables
+    digest = hashlib.sha256(f"{array.dtype.str} {[variable.shape for variable in variables]}\n".encode())
+    for variable in variables:
+        digest.update(array[variable.offset : variable.offset + variable.size])
+    return digest.hexdigest()
 
 
 # --------------------------------------------------------------------------- settings
@@ -147,7 +152,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, np.ndarray):
-        return {"sha256": content_hash([("", value)])}
+        return {"sha256": content_hash([("", np.atleast_1d(value))])}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -101,10 +101,13 @@ class Training:
         self._epochs_before = 0  # epochs of earlier fits: messages count as this fit does
         self._settled: Callable[[], None] = _nothing
 
-    def go_to(self, step: int, epoch: int, position: int, sums: np.ndarray, seed: int) -> None:
-        """Stand where an earlier training stood: steps and epochs done, and rows of the epoch under way."""
+    def go_to(self, step: int, epoch: int, position: int, seed: int) -> None:
+        """Stand where an earlier training stood: steps and epochs done, and rows of the epoch under way.
+
+        What that epoch has summed up so far is to be written into ``session.sums``.
+        """
         self.state.step, self.state.epoch, self.seed = step, epoch, seed
-        self.session = self._open(seed=seed, step=step, epoch=epoch, position=position, sums=sums)
+        self.session = self._open(seed=seed, step=step, epoch=epoch, position=position)
 
     @property
     def epoch(self) -> int:

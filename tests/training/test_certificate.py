@@ -144,6 +144,7 @@ print(model.fit(x, x[:, :1], epochs=2, verbose=0).certificate())
 """
 
 
+@pytest.mark.slow
 def test_cold_and_warm_caches_and_hash_seeds(tmp_path):
     found = set()
     for seed in ("0", "1"):

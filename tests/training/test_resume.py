@@ -150,14 +150,15 @@ class TestInThisProcess:
             self.run(model, tmp_path, CutAt(9, error))
         assert_same(trace(self.run(model, tmp_path), tmp_path), uninterrupted("adam"))
 
-    def test_after_a_stop_within_an_epoch(self, uninterrupted, tmp_path):
+    @pytest.mark.parametrize("at", [8, 9])  # a backup is due after 8 steps
+    def test_after_a_stop_within_an_epoch(self, at, uninterrupted, tmp_path):
         class Stop(CutAt):
             def on_train_batch_end(self, batch, logs=None):
                 self.left -= 1
                 self.model.stop_training = self.left <= 0
 
         model = self.compiled()
-        _, history, _ = self.run(model, tmp_path, Stop(9))
+        _, history, _ = self.run(model, tmp_path, Stop(at))
         assert len(history.epoch) == 1
         assert (tmp_path / "backup" / "latest.fastnn").exists()
         assert_same(trace(self.run(model, tmp_path), tmp_path), uninterrupted("adam"))
@@ -457,6 +458,24 @@ def test_hooks_that_change_weights_when_training_begins(tmp_path):
     found = resumed(case, tmp_path, 15)[1]
     assert found.history == expected.history
     assert found.certificate() == expected.certificate()
+
+
+def test_callbacks_without_state_see_the_epoch_begin(tmp_path):
+    class Plain(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch, self.batches = epoch, []
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.batches.append((self.epoch, batch))
+
+    plain = Plain()
+    with pytest.raises(Cut):
+        _case(callbacks=lambda folder: [plain]).run(
+            tmp_path, BackupAndRestore(tmp_path / "backup", 4), CutAt(11)
+        )
+    plain = Plain()
+    _case(callbacks=lambda folder: [plain]).run(tmp_path, BackupAndRestore(tmp_path / "backup", 4), epochs=2)
+    assert plain.batches == [(1, 2), (1, 3), (1, 4), (1, 5)]
 
 
 def test_a_backup_costs_no_call_of_python_per_step(tmp_path):
