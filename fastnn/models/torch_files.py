@@ -12,10 +12,10 @@ PReLU                ``PReLU``: ``weight``
 ==================== ===========================================================================
 
 The prefix of a layer's entries is its position in the ``torch.nn.Sequential`` of the same steps, as in
-``0.weight``. Each layer is one step, an activation within a layer a step of its own, as ``Linear``, ``ReLU``; an ``Input``
-and ``'linear'`` are none. In a functional model the prefix is the layer's name, as the attribute of a
-``Module``. Other prefixes can be given. What is no array is not part of a ``state_dict``: give PyTorch's
-layers the same ``eps`` and ``momentum`` (Keras' momentum is 1 minus PyTorch's).
+``0.weight``. Each layer is one step, and an activation within a layer is a step of its own, as in ``Linear``,
+``ReLU``; an ``Input`` and ``'linear'`` are none. In a functional model the prefix is the layer's name, as the
+attribute of a ``Module``. Other prefixes can be given. What is no array is not part of a ``state_dict``: give
+PyTorch's layers the same ``eps`` and ``momentum`` (Keras' momentum is 1 minus PyTorch's).
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def dense(lib):
                 "relu",
                 kernel_regularizer=lib.regularizers.L1L2(0.01, 0.02),
                 bias_regularizer="l2",
-                activity_regularizer=lib.regularizers.L1(0.01),
+                activity_regularizer=lib.regularizers.L1(0.125),
                 kernel_constraint=lib.constraints.MaxNorm(3.0),
                 bias_constraint="non_neg",
             ),

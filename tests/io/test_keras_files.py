@@ -1,16 +1,13 @@
 """Keras' files: those Keras wrote give its outputs, ours are read back to the bit, and others are refused."""
 
 import copy
-import io
 import json
 import os
 import random
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
-import h5py
 import keras_exchange as exchange
 import numpy as np
 import pytest
@@ -57,23 +54,17 @@ def test_models_of_keras_give_its_outputs(name):
 @each_case
 def test_models_of_keras_are_the_models_described(name):
     theirs, ours = load_model(GOLDEN / f"{name}.keras"), exchange.CASES[name](fastnn)[0]
-    assert [type(layer) for layer in theirs.layers] == [type(layer) for layer in ours.layers] or name in (
-        "graph",
-        "activations",
-    )
-    assert sorted(type(layer).__name__ for layer in theirs.layers) == sorted(
-        type(layer).__name__ for layer in ours.layers
-    )
-    mine = {layer.name: layer.get_config() for layer in ours.layers}
-    for layer in theirs.layers:
-        if layer.name in mine and name == "dense":
-            config = layer.get_config()
-            assert (
-                config == {**mine[layer.name], "input_shape": config.get("input_shape")}
-                or config == mine[layer.name]
-            )
-    if name == "dense":
-        assert [layer.trainable for layer in theirs.layers] == [True, False, True, True]
+    classes = [[type(layer).__name__ for layer in model.layers] for model in (theirs, ours)]
+    if not isinstance(ours, Sequential):  # Keras has another order
+        classes = [sorted(names) for names in classes]
+    assert classes[0] == classes[1]
+
+
+def test_arguments_of_layers_are_those_of_keras():
+    theirs, ours = load_model(GOLDEN / "dense.keras"), exchange.dense(fastnn)[0]
+    for one, two in zip(theirs.layers, ours.layers, strict=True):
+        assert {**one.get_config(), "name": ""} == {**two.get_config(), "name": ""}
+    assert [layer.trainable for layer in theirs.layers] == [True, False, True, True]
 
 
 @pytest.mark.parametrize("name", WEIGHTS_ONLY)
@@ -148,14 +139,11 @@ def test_models_come_back_to_the_bit(name, tmp_path):
     again = load_model(tmp_path / "one.keras")
     for a, b in zip(exchange.predict(model, x), exchange.predict(again, x), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers] or name in (
-        "graph",
-        "activations",
-    )
     if model._compile_arguments:
         assert_same_settings(again, model)
     again.save(tmp_path / "two.keras")
-    if name not in ("graph", "activations"):
+    if isinstance(model, Sequential):  # the same model, the same file; layers of a graph may change places
+        assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
         assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
     model.save_weights(tmp_path / "one.weights.h5")
     other = made(name)[0]
@@ -271,6 +259,10 @@ def settings(**entries):
     return lambda config: config["compile_config"].update(entries)
 
 
+def optimizer(**arguments):
+    return lambda config: config["compile_config"]["optimizer"]["config"].update(arguments)
+
+
 def _class(name, /, **config):
     return {"module": "keras.x", "class_name": name, "config": config, "registered_name": None}
 
@@ -329,13 +321,13 @@ REFUSED = {
 }
 REFUSED_SETTINGS = {
     "optimizer": ("dense", settings(optimizer=_class("Muon")), "optimizer.*Muon"),
-    "optimizer argument": ("normalization", lambda c: c["compile_config"]["optimizer"]["config"].update(loss_scale_factor=2.0), "loss_scale_factor"),
-    "schedule": ("dense", lambda c: c["compile_config"]["optimizer"]["config"].update(learning_rate=_class("Mine")), "`learning_rate`.*Mine"),
+    "optimizer argument": ("normalization", optimizer(loss_scale_factor=2.0), "loss_scale_factor"),
+    "schedule": ("dense", optimizer(learning_rate=_class("Mine")), "`learning_rate`.*Mine"),
     "loss": ("dense", settings(loss=_class("Dice")), "loss.*Dice"),
     "loss name": ("dense", settings(loss="dice"), "dice"),
     "no loss": ("dense", settings(loss=None), "needs a loss"),
     "metric": ("dense", settings(metrics=[_class("MeanIoU")]), "metric.*MeanIoU"),
-    "metric argument": ("dense", settings(metrics=[_class("AUC", num_thresholds=50)]), "`num_thresholds`.*200.*50"),
+    "metric argument": ("dense", settings(metrics=[_class("AUC", num_thresholds=5)]), "num_thresholds.*200"),
 }  # fmt: skip
 
 
@@ -349,191 +341,6 @@ def test_contents_we_lack_are_refused(case, tmp_path):
     if case in REFUSED_SETTINGS:
         assert "compile=False" in str(raised.value)
         assert max(errors(load_model(path, compile=False), name)) <= TOLERANCE
-
-
-JUNK = (None, -1, 0, 10**30, 1e308, "x", "", [], [[]], {}, {"class_name": "Dense"}, True)
-
-
-def places(node, path=()):
-    """Go through all entries of nested lists and dicts."""
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in items:
-        yield (*path, key)
-        yield from places(value, (*path, key))
-
-
-@pytest.mark.parametrize("name", ["graph", "dense"])
-def test_junk_anywhere_in_a_configuration_is_one_error(name, tmp_path):
-    config, weights = keras_archive.read(GOLDEN / f"{name}.keras")
-    chooser, found, refused = random.Random(1), list(places(config)), 0
-    for _ in range(100):
-        changed = copy.deepcopy(config)
-        *path, last = chooser.choice(found)
-        node = changed
-        for key in path:
-            node = node[key]
-        node[last] = chooser.choice(JUNK)
-        keras_archive.write(tmp_path / "m.keras", changed, weights)
-        try:
-            load_model(tmp_path / "m.keras")
-        except FileFormatError:
-            refused += 1
-    assert refused > 30
-
-
-# --------------------------------------------------------------------------- damaged and hostile files
-def members(**changed):
-    with zipfile.ZipFile(GOLDEN / "dense.keras") as archive:
-        return {**{name: archive.read(name) for name in archive.namelist()}, **changed}
-
-
-def archive_of(entries, compression=zipfile.ZIP_STORED):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
-        for name, content in entries:
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def hostile_archives():
-    good = members()
-    without = {k: v for k, v in good.items() if k != "config.json"}
-    yield "traversal", archive_of([*good.items(), ("../../evil", b"x")]), "holds config.json"
-    yield "absolute", archive_of([*good.items(), ("/etc/evil", b"x")]), "holds config.json"
-    yield "missing", archive_of(without.items()), "holds config.json"
-    bomb = {**good, "config.json": b" " * (17 << 20)}
-    yield "bomb", archive_of(bomb.items(), zipfile.ZIP_DEFLATED), "would take"
-    bomb = {**good, "model.weights.h5": bytes(64 << 20)}
-    yield "weights bomb", archive_of(bomb.items(), zipfile.ZIP_DEFLATED), "would take"
-    yield "bzip2", archive_of(good.items(), zipfile.ZIP_BZIP2), "compressed in a way"
-    yield "deep", archive_of({**good, "config.json": b"[" * 10_000}.items()), "nests deeper"
-    yield "nan", archive_of({**good, "config.json": b'{"a": NaN}'}.items()), "finite"
-    yield "twice", archive_of({**good, "config.json": b'{"a": 1, "a": 2}'}.items()), "twice"
-    yield "list", archive_of({**good, "config.json": b"[]"}.items()), "JSON object"
-    yield "text", archive_of({**good, "config.json": b"\xff"}.items()), "UTF-8"
-    yield "no zip", b"PK\x03\x04" + b"x" * 100, "no sound .keras archive"
-    yield "empty", b"", "no sound .keras archive"
-    yield "no h5", archive_of({**good, "model.weights.h5": b"x" * 99}.items()), "no sound weights"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"), [p[1:] for p in hostile_archives()], ids=[p[0] for p in hostile_archives()]
-)
-def test_hostile_archives_are_refused(content, message, tmp_path):
-    path = tmp_path / "m.keras"
-    path.write_bytes(content)
-    with pytest.raises(FileFormatError, match=message):
-        load_model(path)
-    assert [p.name for p in tmp_path.iterdir()] == ["m.keras"]
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_member_given_twice_is_refused(tmp_path):
-    path = tmp_path / "m.keras"
-    path.write_bytes(archive_of([*members().items(), ("config.json", b"{}")]))
-    with pytest.raises(FileFormatError, match="each once"):
-        load_model(path)
-
-
-def test_a_compressed_archive_is_read(tmp_path):
-    path = tmp_path / "m.keras"
-    path.write_bytes(archive_of(members().items(), zipfile.ZIP_DEFLATED))
-    assert max(errors(load_model(path), "dense")) <= TOLERANCE
-
-
-def test_truncations_and_flipped_bits_give_the_model_or_an_error(tmp_path):
-    good, path, chooser = (GOLDEN / "dense.keras").read_bytes(), tmp_path / "m.keras", random.Random(2)
-    expected = exchange.predict(load_model(GOLDEN / "dense.keras"), inputs_of("dense"))[0]
-    damaged = [good[: chooser.randrange(len(good))] for _ in range(60)]
-    for _ in range(240):
-        flipped = bytearray(good)
-        flipped[chooser.randrange(len(good))] ^= 1 << chooser.randrange(8)
-        damaged.append(bytes(flipped))
-    refused = 0
-    for content in damaged:
-        path.write_bytes(content)
-        try:
-            model = load_model(path)
-        except FileFormatError:
-            refused += 1
-        else:
-            np.testing.assert_array_equal(exchange.predict(model, inputs_of("dense"))[0], expected)
-    assert refused > 250
-
-
-def change_weights(change):
-    """Return the golden weights of 'normalization' with something done to the file."""
-    buffer = io.BytesIO((GOLDEN / "normalization.weights.h5").read_bytes())
-    with h5py.File(buffer, "r+") as file:
-        change(file)
-    return buffer.getvalue()
-
-
-def _replace(file, **options):
-    variables = file["layers/dense/vars"]
-    values = variables["0"][()]
-    del variables["0"]
-    variables.create_dataset("0", **{"data": values, **options})
-
-
-def _link(link):
-    def change(file):
-        del file["layers/dense/vars/0"]
-        file["layers/dense/vars"]["0"] = link
-
-    return change
-
-
-def _external(file):
-    del file["layers/dense/vars/0"]
-    file["layers/dense/vars"].create_dataset("0", (5, 4), "f4", external=[("/etc/hostname", 0, 80)])
-
-
-def _virtual(file):
-    del file["layers/dense/vars/0"]
-    layout = h5py.VirtualLayout((5, 4), "f4")
-    layout[:] = h5py.VirtualSource("/tmp/other.h5", "x", (5, 4))
-    file["layers/dense/vars"].create_virtual_dataset("0", layout)
-
-
-HOSTILE_WEIGHTS = {
-    "external link": (_link(h5py.ExternalLink("/etc/other.h5", "/x")), "in the file itself"),
-    "soft link": (_link(h5py.SoftLink("/layers/dense_1/vars/0")), "in the file itself"),
-    "external storage": (_external, "stored as it is"),
-    "virtual": (_virtual, "stored as it is"),
-    "compressed": (lambda f: _replace(f, compression="gzip"), "stored as it is"),
-    "never written": (lambda f: (f["layers/dense/vars"].pop("0"), f["layers/dense/vars"].create_dataset("0", (10**9,), "f4")), "stored as it is"),
-    "text": (lambda f: _replace(f, data=np.array(b"abc")), "floats or integers"),
-    "shape": (lambda f: _replace(f, data=np.ones((4, 5), "f4")), r"layer 'dense.*shapes \[\(5, 4\)"),
-    "missing": (lambda f: f["layers/dense/vars"].pop("1"), "has weights of shapes"),
-    "numbering": (lambda f: f["layers/dense/vars"].move("1", "7"), "called 0, 1"),
-    "more layers": (lambda f: f.copy("layers/dense", "layers/dense_9"), "no layer of the model"),
-    "more groups": (lambda f: f["layers/dense"].create_group("lora"), "more than arrays"),
-    "a group": (lambda f: (f["layers/dense/vars"].pop("0"), f["layers/dense/vars"].create_group("0")), "not a dataset"),
-    "no layers": (lambda f: f.pop("layers"), "'layers'"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", HOSTILE_WEIGHTS)
-def test_weights_that_do_not_fit_are_refused(case, tmp_path):
-    change, message = HOSTILE_WEIGHTS[case]
-    path = tmp_path / "x.weights.h5"
-    path.write_bytes(change_weights(change))
-    model, _ = made("normalization")
-    before = model.get_weights()
-    with pytest.raises(FileFormatError, match=f"(?s){message}"):
-        model.load_weights(path)
-    for a, b in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_truncated_weights_are_refused(tmp_path):
-    good, path = (GOLDEN / "graph.weights.h5").read_bytes(), tmp_path / "x.weights.h5"
-    model = made("graph")[0]
-    for size in (0, 8, 100, 2_000, len(good) // 2, len(good) - 1):
-        path.write_bytes(good[:size])
-        with pytest.raises(FileFormatError):
-            model.load_weights(path)
 
 
 # --------------------------------------------------------------------------- the real Keras
