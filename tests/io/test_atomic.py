@@ -123,6 +123,22 @@ def test_the_nth_call_fails(target, monkeypatch, number):
     assert len(os.listdir("/proc/self/fd")) == opened
 
 
+def test_the_bytes_reach_the_disk_before_the_name_and_the_name_before_the_return(target, monkeypatch):
+    """After a power cut the disk has the calls up to the last sync, and no others for sure."""
+    seen = []
+    for name in ("write", "fsync", "replace"):
+        real = getattr(os, name)
+
+        def call(*args, name=name, real=real):
+            folder = name == "fsync" and stat.S_ISDIR(os.fstat(args[0]).st_mode)
+            seen.append("fsync folder" if folder else name)
+            return real(*args)
+
+        monkeypatch.setattr(os, name, call)
+    atomic.write(target, NEW)
+    assert seen == ["write", "write", "fsync", "replace", "fsync folder"]
+
+
 def test_ctrl_c_at_the_nth_call(target, monkeypatch):
     for _ in fail_each(target, monkeypatch, KeyboardInterrupt()):
         assert target.read_bytes() in (OLD, NEW_BYTES)
