@@ -1,4 +1,4 @@
-"""Keras 3's files as data: the zip archive ``.keras``, and the HDF5 layout of ``.weights.h5`` within or alone.
+"""Keras 3's files as data: the zip archive ``.keras``, and the HDF5 layout of ``.weights.h5``.
 
 A ``.keras`` file is a zip of ``config.json``, ``metadata.json`` and ``model.weights.h5``; the last holds the
 arrays of each layer as ``layers/<class in snake case>[_<number>]/vars/<0, 1, ...>``. Layers that hold no
@@ -215,7 +215,8 @@ def _arrays(h5py: Any, variables: Any, size: int, where: str) -> list[np.ndarray
         at = f"{where}: array {number}"
         if data.dtype.kind not in "fiu" or "dtype" in data.attrs:
             raise FileFormatError(f"{at} must be of floats or integers. Received: {data.dtype}.")
-        if data.is_virtual or data.external or data.nbytes > size or data.id.get_storage_size() < data.nbytes:
+        elsewhere = data.is_virtual or data.external or data.chunks is not None
+        if elsewhere or data.nbytes > size or data.id.get_storage_size() < data.nbytes:
             raise FileFormatError(f"{at} must be stored as it is, within the file.")
         found.append(np.asarray(data[()]))
     return found

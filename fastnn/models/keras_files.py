@@ -220,10 +220,9 @@ def _guarded(where: str, make: Callable[[], Any]) -> Any:
     """Call a function; whatever a file's contents make it raise is one kind of error."""
     try:
         return make()
-    except FileFormatError:
-        raise
     except (FastnnError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise FileFormatError(f"{where}: {error}") from error
+        text = str(error)
+        raise FileFormatError(text if text.startswith(where) else f"{where}: {text}") from error
 
 
 def _model(config: Config, arrays: keras_archive.Groups, where: str) -> tuple[Model, list[np.ndarray]]:
@@ -241,9 +240,8 @@ def _model(config: Config, arrays: keras_archive.Groups, where: str) -> tuple[Mo
         return _sequential(layers, arrays, options, where)
     if config.get("class_name") == "Functional":
         return _functional(keras_graph.our_functional(inner, layers, where), arrays, options, where)
-    raise FileFormatError(
-        f"{where}: expected a Sequential or Functional model. Received: {str(config.get('class_name'))[:80]!r}."
-    )
+    name = str(config.get("class_name"))[:80]
+    raise FileFormatError(f"{where}: expected a Sequential or Functional model. Received: {name!r}.")
 
 
 def _sequential(

@@ -11,11 +11,11 @@ Embedding            ``Embedding``: ``weight``
 PReLU                ``PReLU``: ``weight``
 ==================== ===========================================================================
 
-The prefix of a layer's entries is its position in the ``torch.nn.Sequential`` of the same steps: ``0.weight``.
-Each layer is one step, an activation within a layer a step of its own, as ``Linear``, ``ReLU``; an ``Input``
-and ``'linear'`` are none. In a functional model the prefix is the layer's name, as the attribute of a
-``Module``. Other prefixes can be given. What is no array is not part of a ``state_dict``: give PyTorch's
-layers the same ``eps`` and ``momentum`` (Keras' momentum is 1 minus PyTorch's).
+The prefix of a layer's entries is its position in the ``torch.nn.Sequential`` of the same steps, as in
+``0.weight``. Each layer is one step, and an activation within a layer is a step of its own, as in ``Linear``,
+``ReLU``; an ``Input`` and ``'linear'`` are none. In a functional model the prefix is the layer's name, as the
+attribute of a ``Module``. Other prefixes can be given. What is no array is not part of a ``state_dict``: give
+PyTorch's layers the same ``eps`` and ``momentum`` (Keras' momentum is 1 minus PyTorch's).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import activations
-from fastnn.errors import ArgumentError, FileFormatError, unknown_name
+from fastnn.errors import ArgumentError, DtypeError, FileFormatError, unknown_name
 from fastnn.io import container
 from fastnn.layers import (
     Activation,
@@ -118,6 +118,8 @@ def load_state_dict(model: Model, state: Mapping[str, Any], names: Mapping[str, 
     ------
     ArgumentError
         If entries are missing, left over, or of another shape; the model is as it was.
+    DtypeError
+        If `state` is no dict.
     NotBuiltError
         If the model has no weights yet.
 
@@ -131,6 +133,8 @@ def load_state_dict(model: Model, state: Mapping[str, Any], names: Mapping[str, 
     >>> model.predict([[1.0, 1.0]])
     array([[6.]], dtype=float32)
     """
+    if not isinstance(state, Mapping):
+        raise DtypeError(f"A state_dict is a dict of arrays by name. Received: {type(state).__name__}.")
     entries = list(_entries(model, names))
     keys = {entry.key for entry in entries}
     counters = {f"{key.removesuffix('running_var')}{_COUNTER}" for key in keys if key.endswith("running_var")}
@@ -178,14 +182,14 @@ def _name(layer: Layer, variable: Variable) -> str:
     names = _NAMES.get(type(layer), {})
     if variable.name not in names or (isinstance(layer, PReLU) and len(variable.shape) != 1):
         raise ArgumentError(
-            f"{variable.path} of {type(layer).__name__} layer {layer.name!r}, of shape {variable.shape}, has no "
-            f"counterpart in PyTorch: expected layers of {', '.join(cls.__name__ for cls in _NAMES)}."
+            f"{variable.path} of {type(layer).__name__} layer {layer.name!r}, of shape {variable.shape}, has "
+            f"no counterpart in PyTorch: expected layers of {', '.join(cls.__name__ for cls in _NAMES)}."
         )
     affine = [v.name for v in layer.variables if v.name in ("gamma", "beta")]
     if "gamma" in names and len(affine) == 1:
         raise ArgumentError(
-            f"{type(layer).__name__} layer {layer.name!r} has {affine[0]} only, and PyTorch has weight and bias "
-            "or neither. Expected center and scale both True or both False."
+            f"{type(layer).__name__} layer {layer.name!r} has {affine[0]} only, and PyTorch has weight and "
+            "bias or neither. Expected center and scale both True or both False."
         )
     return names[variable.name]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 ACTIVATIONS = (
-    "celu elu exponential gelu hard_sigmoid hard_tanh leaky_relu linear log_sigmoid log_softmax mish relu relu6 "
-    "selu sigmoid silu softmax softplus softsign tanh swish"
+    "celu elu exponential gelu hard_sigmoid hard_tanh leaky_relu linear log_sigmoid log_softmax mish relu "
+    "relu6 selu sigmoid silu softmax softplus softsign tanh swish"
 ).split()
 INITIALIZERS = (
     "Zeros Ones Identity RandomNormal TruncatedNormal RandomUniform GlorotNormal GlorotUniform HeNormal "
@@ -33,7 +33,7 @@ def dense(lib):
                 "relu",
                 kernel_regularizer=lib.regularizers.L1L2(0.01, 0.02),
                 bias_regularizer="l2",
-                activity_regularizer=lib.regularizers.L1(0.01),
+                activity_regularizer=lib.regularizers.L1(0.125),
                 kernel_constraint=lib.constraints.MaxNorm(3.0),
                 bias_constraint="non_neg",
             ),
@@ -127,9 +127,7 @@ def graph(lib):
     price = layers.Dense(1, name="price")(merged)
     risk = layers.Dense(2, "sigmoid", name="risk")(layers.Dense(3)(a))
     model = lib.Model({"wide": wide, "city": city, "spare": spare}, [price, risk], name="graph")
-    model.compile(
-        "rmsprop", loss=[lib.losses.Huber(delta=0.5), "binary_crossentropy"], loss_weights=[1.0, 0.5]
-    )
+    model.compile("rmsprop", loss=[lib.losses.Huber(), "binary_crossentropy"], loss_weights=[1.0, 0.5])
     return model, [(4,), "city", (4,)]
 
 
