@@ -11,8 +11,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "activations", "callbacks", "constraints", "data", "errors", "initializers", "io", "layers", "losses",
-    "metrics", "models", "ops", "optimizers", "random", "regularizers", "viz",
+    "activations", "callbacks", "constraints", "data", "datasets", "errors", "initializers", "io", "layers",
+    "losses", "metrics", "models", "ops", "optimizers", "random", "regularizers", "viz",
 )  # fmt: skip
 _NAMES = {
     "FastnnError": "fastnn.errors",

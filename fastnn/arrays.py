@@ -181,8 +181,15 @@ def check_finite(
         column = int(np.flatnonzero(bad.any(axis=0))[0])
         first = array.reshape(len(array), -1)[bad[:, column], column][0]
         place = f" in column {columns[column]!r}" if columns else f" in column {column}"
-    what = "NaN" if np.isnan(first) else "infinity" if np.isinf(first) else f"{first}, beyond {dtype},"
-    raise DataError(
-        f"{where}: every value must be finite. Received: {what}{place}, first in row {rows[0]} "
-        f"({int(bad.sum())} such values in {len(rows)} rows)."
+    raise not_finite(where, first, dtype, place, int(rows[0]), int(bad.sum()), len(rows))
+
+
+def not_finite(
+    where: str, value: float, dtype: str, place: str, row: int, values: int, rows: int
+) -> DataError:
+    """Make the error for values that cannot be used: the first, where it is, how many there are."""
+    what = "NaN" if np.isnan(value) else "infinity" if np.isinf(value) else f"{value}, beyond {dtype},"
+    return DataError(
+        f"{where}: every value must be finite. Received: {what}{place}, first in row {row} "
+        f"({values} such values in {rows} rows)."
     )

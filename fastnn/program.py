@@ -33,6 +33,31 @@ class Ref(NamedTuple):
     stride: int = 0
 
 
+class PartSource(NamedTuple):
+    """A part of an input whose rows are put together (see ``fastnn.rows``): what its kernel depends on.
+
+    It takes three of the caller's arrays: the table (n, columns), the index (rows,) that says which of its
+    rows, int32, and the transform (4, columns) in the table's dtype: low, high, mean, 1 / scale.
+
+    Attributes
+    ----------
+    dtype : str
+        Of the table and the transform.
+    columns : int
+    step : int
+        From a column to the next, in items: 1, -1, or 0 for any other.
+    """
+
+    dtype: str
+    columns: int
+    step: int
+
+
+#: An input's source: an array's dtype, with ``:strided`` where a row's numbers are not adjacent; or parts.
+Source = str | tuple[PartSource, ...]
+ARRAYS_OF_A_PART = 3
+
+
 @dataclass
 class Instruction:
     """One step of a program: an op, where its operands lie, its attributes."""
@@ -56,10 +81,13 @@ class Program:
         Run once a step, after all blocks.
     arena_row_bytes : int
         Bytes of temporaries a row of a block needs.
+    parts_row_bytes : int
+        Bytes of these that hold rows put together from parts, though other inputs are read in place.
     fixed_bytes : int
         Bytes of temporaries without rows.
-    inputs : tuple of Spec
-        Inputs, targets and sample weights, in the order the executor is given arrays.
+    inputs : tuple of Spec or None
+        Inputs, targets and sample weights, in the order the executor is given arrays; None for each of the
+        arrays of an input in parts.
     outputs : tuple of Spec
         Arrays the program writes, a row for each row of data.
     accumulators : tuple of str
@@ -86,8 +114,9 @@ class Program:
     update: list[Instruction]
     dtype: str
     arena_row_bytes: int = 0
+    parts_row_bytes: int = 0
     fixed_bytes: int = 0
-    inputs: tuple[Spec, ...] = ()
+    inputs: tuple[Spec | None, ...] = ()
     outputs: tuple[Spec, ...] = ()
     accumulators: tuple[str, ...] = ()
     parameters: int = 0

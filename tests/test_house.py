@@ -21,7 +21,7 @@ FLOORS = [
     ["errors"],
     ["random", "serialization", "gradcheck"],
     ["ops"],
-    ["program", "arrays", "io"],
+    ["program", "arrays", "io", "rows"],
     ["backends"],
     ["graph"],
     ["activations", "initializers", "regularizers", "constraints", "schedules"],

@@ -21,7 +21,11 @@ from fastnn.errors import FastnnError
 #: Command and its line in the help. The module is ``fastnn.cli.`` and the command.
 COMMANDS = {
     "fit": "train on a CSV or Parquet table and compare with a linear model",
+    "predict": "apply a saved network to a CSV or Parquet table",
+    "show": "describe a saved network: layers, columns, training",
     "circles": "train a tiny network on two rings of points and draw what it learned",
+    "returns": "train on monthly stock returns, tested on random rows, the last year and by walking forward",
+    "sp500": "train on the S&P 500 and its moving average and compare with a linear regression",
     "warmup": "compile every kernel now, so that no training has to wait",
     "doctor": "show versions, processor, caches, and what is slow and why",
 }

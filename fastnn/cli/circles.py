@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import errno
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastnn import viz
+from fastnn.cli.figures import check_output
 from fastnn.cli.terminal import Whole, add_common, plural, seconds, table
 from fastnn.cli.training import Lines, fit_until_interrupt
-from fastnn.errors import missing_extra, unknown_name
+from fastnn.datasets import circles
 from fastnn.layers import Dense
 from fastnn.models import Sequential
 from fastnn.optimizers import Adam
@@ -31,9 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, print the result, write the figure."""
-    _check_output(args.out)
-    X, labels = rings(args.points, args.seed)
-    Y = np.eye(2, dtype=np.float32)[labels]
+    check_output(args.out)
+    X, labels, Y = circles(args.points, seed=args.seed)
     held = int(args.points * HELD_OUT)  # the points come in random order
     model = Sequential(
         [
@@ -62,26 +60,6 @@ def run(args: argparse.Namespace) -> int:
     _draw(model, history, X[:held], labels[:held], args.out)
     print(f"figure: {args.out}")
     return 0
-
-
-def _check_output(path: str) -> None:
-    """Raise before training if the figure could not be written after it."""
-    formats = figure(1, 1).canvas.get_supported_filetypes()
-    suffix = Path(path).suffix[1:].lower()
-    if suffix not in formats:
-        raise unknown_name("suffix of a figure", suffix, formats, "--out")
-    if not Path(path).parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "No such folder", str(Path(path).parent))
-
-
-def rings(points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return points of two noisy rings, the inner a tenth of the outer, and which ring each is on."""
-    try:
-        from sklearn.datasets import make_circles
-    except ImportError:
-        raise missing_extra("scikit-learn", "table", "fastnn circles") from None
-    X, labels = make_circles(points, factor=0.1, noise=0.1, random_state=seed % 2**32)
-    return X.astype(np.float32), labels
 
 
 def _result(history: Any, preparation: float) -> str:

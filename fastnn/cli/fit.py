@@ -7,9 +7,10 @@ from typing import Any
 
 from fastnn import optimizers
 from fastnn.cli.baseline import constant, linear
+from fastnn.cli.model_file import SUFFIX, check_path, save
 from fastnn.cli.scores import HEADS, scores
 from fastnn.cli.tabular import Rows, build, prepare, train
-from fastnn.cli.terminal import Share, Whole, add_common, names, plural, seconds, table, widths
+from fastnn.cli.terminal import Share, Whole, add_common, names, plural, seconds, table, unit, widths
 from fastnn.data import read_table
 from fastnn.data.target import TASKS
 from fastnn.errors import ArgumentError, missing_extra, unknown_name
@@ -57,11 +58,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     rows.add_argument("--decimal", choices=(".", ","), metavar="MARK", help="of numbers in text: . or ,")
     rows.add_argument("--separator", help="between values of a CSV file (the most frequent of , ; | tab)")
+    rows.add_argument(
+        "--unit", type=unit, action="append", default=[], metavar="COLUMN=UNIT",
+        help="what a column counts; kept with a saved model and shown with its predictions",
+    )  # fmt: skip
+    parser.add_argument(
+        "--save", metavar="FILE", help=f"write the network, named *{SUFFIX}, for fastnn predict and show"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, split, train, compare."""
     optimizer = _optimizer(args)
+    if args.save is not None:
+        check_path(args.save)
     frame, target, source = load(args)
     rows = prepare(frame, target, args)
     print(f"{source}: {plural(len(frame), 'row')}, {plural(frame.shape[1], 'column')}")
@@ -76,6 +86,9 @@ def run(args: argparse.Namespace) -> int:
     history, preparation, predictions = train(model, rows, args)
     print(_comparison(rows, history, predictions))
     print(_timing(history, preparation, args))
+    if args.save is not None:
+        save(model, rows, args)
+        print(f"saved    {args.save}")
     return 0
 
 

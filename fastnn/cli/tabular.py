@@ -91,10 +91,17 @@ def prepare(frame: Any, target_name: str, args: argparse.Namespace) -> Rows:
     train, test = holdout_split(len(frame), args.test_size, args.seed, labels)
     if target.task == "regression":
         target = target.with_scale(y[train])
+    units = dict(args.unit)
+    target = dataclasses.replace(target, unit=units.pop(target_name, ""))
     features = frame.drop(columns=[target_name])
     known, held = features.iloc[train], features.iloc[test]
     schema = TableSchema.fit(
-        known, numeric=args.numeric, categorical=args.categorical, drop=args.drop, decimal=args.decimal
+        known,
+        numeric=args.numeric,
+        categorical=args.categorical,
+        drop=args.drop,
+        decimal=args.decimal,
+        units=units,
     )
     return Rows(
         schema, target, schema.transform(known), schema.transform(held), y[train], y[test],

@@ -76,6 +76,14 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def unit(text: str) -> tuple[str, str]:
+    """Parse ``--unit``: ``'price=EUR'``."""
+    name, equals, value = text.rpartition("=")
+    if not (name.strip() and equals and value.strip()):
+        raise argparse.ArgumentTypeError(f"expected COLUMN=UNIT, such as price=EUR; received {text!r}")
+    return name.strip(), value.strip()
+
+
 class Whole:
     """Parses a whole number of at least `least`."""
 

@@ -5,5 +5,15 @@ from fastnn.data.read import read_table
 from fastnn.data.split import holdout_split
 from fastnn.data.table import InputField, TableSchema
 from fastnn.data.target import TargetSchema
+from fastnn.rows import Gathered, Part
 
-__all__ = ["Column", "InputField", "TableSchema", "TargetSchema", "holdout_split", "read_table"]
+__all__ = [
+    "Column",
+    "Gathered",
+    "InputField",
+    "Part",
+    "TableSchema",
+    "TargetSchema",
+    "holdout_split",
+    "read_table",
+]

@@ -46,6 +46,10 @@ class Column:
         hold, very large or nearly constant.
     levels : tuple of str
         Level ``levels[i]`` has index ``i + 1``; index 0 is for missing and unknown ones.
+    dtype : str
+        The training column's dtype in pandas.
+    unit : str
+        What the numbers count, as the user says it: ``'EUR'``; nothing is converted.
     """
 
     name: str
@@ -57,6 +61,8 @@ class Column:
     center: float = 0.0
     scale: float = 1.0
     levels: tuple[str, ...] = ()
+    dtype: str = ""
+    unit: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that JSON can hold."""

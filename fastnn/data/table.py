@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,7 @@ class TableSchema:
         categorical: Sequence[str] = (),
         drop: Sequence[str] = (),
         decimal: str | None = None,
+        units: Mapping[str, str] | None = None,
     ) -> TableSchema:
         """Learn the columns of the training rows (the target not among them).
 
@@ -88,6 +89,8 @@ class TableSchema:
             Columns whose kind the user knows better, or does not want.
         decimal : {'.', ','}, optional
             The decimal mark of numbers in text, where it cannot be told.
+        units : dict of str to str, optional
+            What a column's numbers count; kept beside its name.
 
         Raises
         ------
@@ -104,12 +107,18 @@ class TableSchema:
         if not len(frame):
             raise DataError("A table needs at least one row to learn its columns from. Received: none.")
         forced = _forced({NUMBER: numeric, CATEGORY: categorical, LEFT_OUT: drop}, names)
+        units = dict(units or {})
+        for name in units:
+            if name not in names:
+                raise unknown_name("column", name, names, "the table")
         columns = []
         for position, name in enumerate(names):
+            series = frame.iloc[:, position]
             if forced.get(name) == LEFT_OUT:
-                columns.append(Column(name, LEFT_OUT, note="as asked"))
+                column = Column(name, LEFT_OUT, note="as asked")
             else:
-                columns.append(learn(frame.iloc[:, position], name, forced.get(name), decimal))
+                column = learn(series, name, forced.get(name), decimal)
+            columns.append(dataclasses.replace(column, dtype=str(series.dtype), unit=units.get(name, "")))
         schema = cls(columns)
         if not schema.inputs:
             reasons = "; ".join(f"{column.name!r}: {column.note}" for column in schema.left_out)

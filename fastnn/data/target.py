@@ -37,6 +37,8 @@ class TargetSchema:
         Class ``classes[i]`` is encoded as ``i``; empty for regression.
     center, scale : float
         A regression is trained on ``(y - center) / scale``.
+    unit : str
+        What the numbers count, as the user says it.
     """
 
     name: str
@@ -46,6 +48,7 @@ class TargetSchema:
     classes: tuple[str, ...] = ()
     center: float = 0.0
     scale: float = 1.0
+    unit: str = ""
 
     @classmethod
     def fit(cls, series: Any, task: str = "auto", decimal: str | None = None) -> TargetSchema:

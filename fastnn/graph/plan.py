@@ -10,7 +10,7 @@ from fastnn.ops.activations import ELEMENTWISE
 from fastnn.ops.bookkeeping import METRICS
 from fastnn.ops.losses import LOSSES
 from fastnn.ops.registry import Spec
-from fastnn.program import Instruction, Program, Ref
+from fastnn.program import ARRAYS_OF_A_PART, Instruction, Program, Ref, Source
 
 #: Up to this many units a layer, blocks are stored (units, rows) and rows fill the vector lanes.
 NARROW = 12
@@ -31,7 +31,7 @@ def plan(
     graph: Graph,
     dtype: str,
     *,
-    sources: Sequence[str],
+    sources: Sequence[Source],
     outputs: Sequence[Spec] = (),
     accumulators: Sequence[str] = (),
     update: Sequence[Instruction] = (),
@@ -48,9 +48,10 @@ def plan(
     graph : Graph
         Pruned to what is needed; changed in place by fusion.
     dtype : {'float32', 'float64'}
-    sources : sequence of str
+    sources : sequence of str or tuple of PartSource
         For each graph input the dtype of the caller's array, with ``:strided`` where a row's numbers are
-        not adjacent; batches are converted as they are gathered.
+        not adjacent, or the parts that its rows are put together from; batches are converted as they are
+        gathered.
     staged : bool
         The inputs will be cut into (units, rows) blocks beforehand if the program wants that layout.
     outputs, accumulators, update, parameters, gradients, slots, in_place
@@ -64,20 +65,8 @@ def plan(
     memory = _Memory(itemsize)
     used = {value.number for node in graph.nodes for value in node.inputs}
     inputs = [value for value in graph.inputs if value.number in used]
-    block: list[Instruction] = []
-    if in_place:
-        for value in inputs:
-            row_bytes = value.spec.size * _bytes_of(value.spec, itemsize)
-            memory.refs[value.number] = Ref("input", 0, value.spec, value.offset, row_bytes)
-    elif inputs:
-        block.append(_order(memory))
-        order = block[0].outputs[0]
-        for value in inputs:
-            destination = memory.place(value)
-            source = Ref("input", 0, value.spec, value.offset)
-            name, _, layout = sources[value.offset].partition(":")
-            attrs = {"source": name, "contiguous": layout != "strided"}
-            block.append(Instruction("gather", (order, source), (destination,), attrs))
+    block = _reads(inputs, sources, memory, in_place)
+    parts_row_bytes = memory.keep() if in_place else 0
     last_use = _last_uses(graph)
     for position, node in enumerate(graph.nodes):
         outs = tuple(memory.place(value) for value in node.outputs)
@@ -94,8 +83,9 @@ def plan(
         list(update),
         dtype,
         arena_row_bytes=memory.peak,
+        parts_row_bytes=parts_row_bytes,
         fixed_bytes=memory.fixed,
-        inputs=tuple(value.spec for value in graph.inputs),
+        inputs=_arrays(graph.inputs, sources),
         outputs=tuple(outputs),
         accumulators=tuple(accumulators),
         parameters=parameters,
@@ -106,6 +96,53 @@ def plan(
         whole_batch=any(node.op in WHOLE_BATCH_OPS for node in graph.nodes),
         flops_per_row=_flops(graph.nodes),
     )
+
+
+def _reads(
+    inputs: Sequence[Value], sources: Sequence[Source], memory: _Memory, in_place: bool
+) -> list[Instruction]:
+    """Place the inputs, and return the instructions that gather those which are not read in place."""
+    gathered = [value for value in inputs if not in_place or not isinstance(sources[value.offset], str)]
+    block = [_order(memory)] if gathered else []
+    for value in inputs:
+        source, number = sources[value.offset], _first_array(sources, value.offset)
+        if value not in gathered:
+            row_bytes = value.spec.size * _bytes_of(value.spec, memory.itemsize)
+            memory.refs[value.number] = Ref("input", 0, value.spec, number, row_bytes)
+            continue
+        destination = memory.place(value)
+        order = block[0].outputs[0]
+        if isinstance(source, str):
+            name, _, layout = source.partition(":")
+            attrs: dict = {"source": name, "contiguous": layout != "strided"}
+            array = Ref("input", 0, value.spec, number)
+            block.append(Instruction("gather", (order, array), (destination,), attrs))
+            continue
+        column = 0
+        for part in source:
+            arrays = [Ref("input", 0, value.spec, number + k) for k in range(ARRAYS_OF_A_PART)]
+            attrs = {"part": part, "column": column}
+            block.append(Instruction("gather_part", (order, *arrays), (destination,), attrs))
+            number += ARRAYS_OF_A_PART
+            column += part.columns
+    return block
+
+
+def _arrays_of(source: Source) -> int:
+    return 1 if isinstance(source, str) else ARRAYS_OF_A_PART * len(source)
+
+
+def _first_array(sources: Sequence[Source], number: int) -> int:
+    """Return which of the caller's arrays is the first of an input."""
+    return sum(map(_arrays_of, sources[:number]))
+
+
+def _arrays(inputs: Sequence[Value], sources: Sequence[Source]) -> tuple[Spec | None, ...]:
+    """Return what each of the caller's arrays holds: an input's rows, or (None) what a part is made of."""
+    found: list[Spec | None] = []
+    for value, source in zip(inputs, sources, strict=True):
+        found += [value.spec] if isinstance(source, str) else [None] * _arrays_of(source)
+    return tuple(found)
 
 
 def _store(
@@ -164,6 +201,11 @@ class _Memory:
             self.peak += size
         self.sizes[number] = (offset, size)
         return offset
+
+    def keep(self) -> int:
+        """Never release what has been placed so far; returns its bytes a row."""
+        self.sizes.clear()
+        return self.peak
 
     def release(self, number: int) -> None:
         if number not in self.sizes:

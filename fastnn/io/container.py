@@ -41,6 +41,8 @@ NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MAX_HEADER_BYTES = 16 << 20
 MAX_TENSORS = 1 << 16
 MAX_AXES = 32
+#: Up to so many bytes of arrays are copied together and written by one call of the system.
+SMALL = 1 << 22
 #: The data begin at a multiple of this, for memory-mapped arrays.
 ALIGNMENT = 64
 _DOCUMENT, _CHECKSUM = "fastnn", "fastnn_sha256"
@@ -163,8 +165,9 @@ def _header(arrays: Arrays, metadata: dict[str, str]) -> bytes:
 
 
 def _write(path: str | os.PathLike[str], header: bytes, arrays: Arrays) -> None:
-    chunks = [len(header).to_bytes(8, "little") + header]
-    atomic.write(path, chunks + [_bytes(arrays[name]) for name in _by_size(arrays)])
+    chunks = [len(header).to_bytes(8, "little"), header, *(_bytes(arrays[name]) for name in _by_size(arrays))]
+    small = sum(array.nbytes for array in arrays.values()) <= SMALL
+    atomic.write(path, b"".join(chunks) if small else chunks)
 
 
 def _bytes(array: np.ndarray) -> Any:

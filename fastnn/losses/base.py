@@ -51,6 +51,8 @@ class Loss(Configurable):
     op: ClassVar[str] = ""
     #: Whether targets are class indices, shape (n,) or (n, 1).
     sparse_target: ClassVar[bool] = False
+    #: Which way is better, for callbacks that watch a loss used as a metric.
+    direction: ClassVar[str] = "min"
     #: The constructor's arguments that the op takes.
     _attrs: ClassVar[tuple[str, ...]] = ()
     _least_units: ClassVar[int] = 1

@@ -14,8 +14,10 @@ import numpy as np
 
 from fastnn.callbacks.history import History
 from fastnn.errors import ArgumentError, FileFormatError
+from fastnn.layers.base import Layer
 from fastnn.layers.variables import initial_values
 from fastnn.models.network import check_seed
+from fastnn.models.settings_config import resolved
 from fastnn.serialization import check_integer
 from fastnn.training.state import OptimizerState
 
@@ -100,8 +102,17 @@ def _take_state(model: Any, arrays: Arrays) -> dict[str, Any] | None:
 
 
 # --------------------------------------------------------------------------- putting together
-def build(cls: Any, arrays: Mapping[str, np.ndarray], data: Mapping[str, Any], custom_layers: Any) -> Any:
+def build(cls: Any, arrays: Mapping[str, np.ndarray], data: Mapping[str, Any], own: Mapping[str, Any]) -> Any:
     """Return the model, not compiled yet: its weights are these arrays, none is drawn.
+
+    Parameters
+    ----------
+    cls : type
+        The model's class.
+    arrays, data : dict
+        From :func:`take_apart`.
+    own : dict
+        Classes that are the user's, by name.
 
     Raises
     ------
@@ -111,7 +122,9 @@ def build(cls: Any, arrays: Mapping[str, np.ndarray], data: Mapping[str, Any], c
     weights = under(WEIGHTS, arrays)
     seed = check_seed(data["seed"], "a saved model")
     with initial_values(weights):
-        model = cls.from_config({**data["config"], "seed": seed}, custom_layers)
+        layers = {k: v for k, v in own.items() if isinstance(v, type) and issubclass(v, Layer)}
+        config = resolved(data["config"], own)
+        model = cls.from_config({**config, "seed": seed}, layers)
     model._given_seed = data["config"].get("seed")
     if weights.keys() != {variable.path for variable in model.variables}:
         raise FileFormatError(f"The weights {sorted(weights)} are not those of model {model.name!r}.")

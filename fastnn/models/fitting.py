@@ -16,6 +16,7 @@ from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.errors import ArgumentError, DataError, NonFiniteLossError, NotBuiltError
 from fastnn.models.compiling import Compiling
 from fastnn.models.settings import FitSettings
+from fastnn.rows import Gathered
 from fastnn.training import inference
 from fastnn.training.table import Table, as_list, read_table
 from fastnn.training.trainer import Training
@@ -63,7 +64,8 @@ class Fitting(Compiling):
         Parameters
         ----------
         x, y : array, list, DataFrame, or a list or dict of them
-            Inputs and targets, one row per example. float32 and float64 are read as they are.
+            Inputs and targets, one row per example. float32 and float64 are read as they are. An input may
+            be a :class:`fastnn.data.Gathered`, whose rows are put together batch by batch.
         batch_size : int, default 32
             Rows a step; larger than the data means all of them.
         epochs : int, default 1
@@ -283,13 +285,14 @@ class Fitting(Compiling):
         name = self.name
         if x is None:
             raise ArgumentError("x: expected one row per example. Received: None.")
-        array, _ = to_array(as_list(x, list(x) if isinstance(x, dict) else [name], "x")[0], "x")
-        if array.ndim == 0:
+        first = as_list(x, list(x) if isinstance(x, dict) else [name], "x")[0]
+        shape = first.shape if isinstance(first, Gathered) else to_array(first, "x")[0].shape
+        if not shape:
             raise ArgumentError(f"x: expected one row per example. Received: {type(x).__name__}.")
-        if not len(array):
-            raise DataError(f"x: expected at least one row. Received: shape {array.shape}.")
+        if not shape[0]:
+            raise DataError(f"x: expected at least one row. Received: shape {shape}.")
         try:
-            self.build(array.shape[1:] or (1,))
+            self.build(shape[1:] or (1,))
             yield
         except Exception:
             self._unbuild()

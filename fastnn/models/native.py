@@ -13,11 +13,10 @@ from typing import Any
 import fastnn
 from fastnn.errors import FastnnError, FileFormatError
 from fastnn.io import container
-from fastnn.layers.base import Layer
 from fastnn.models import contents, formats
 from fastnn.models.clone import MODELS
 from fastnn.models.functional import Model
-from fastnn.models.settings_config import check_own, compile_config, own_names, resolved
+from fastnn.models.settings_config import check_own, compile_config, own_things, resolved
 
 #: What reading a file of wrong content may raise on the way; all of it becomes a FileFormatError.
 _WRONG_CONTENT = (FastnnError, KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
@@ -32,17 +31,13 @@ def save(model: Model, path: str, include_optimizer: bool) -> None:
         "fastnn": fastnn.__version__,
         "class_name": type(model).__name__,
         "own": {
-            "model": own_names([*model.layers, *_own_class(model)]),
-            "compile": own_names(model._compile_arguments),
+            "model": sorted(own_things([*model.layers, type(model)])),
+            "compile": sorted(own_things(model._compile_arguments)),
         },
         "compile": compiled,
         **data,
     }
     container.write(path, arrays, content)
-
-
-def _own_class(model: Model) -> list[type]:
-    return [] if type(model) in MODELS.values() else [type(model)]
 
 
 def load(path: str, custom_objects: Mapping[str, Any] | None, compile: bool) -> Model:
@@ -77,19 +72,16 @@ def _load(
     own: dict[str, list[str]],
     compile: bool,
 ) -> Model:
-    data = {**content, "config": resolved(content["config"], custom, own["model"])}
-    cls = _model_class(content["class_name"], custom, own["model"])
     theirs = {name: custom[name] for name in own["model"]}
-    layers = {k: v for k, v in theirs.items() if isinstance(v, type) and issubclass(v, Layer)}
-    model = contents.build(cls, arrays, data, layers)
+    model = contents.build(_model_class(content["class_name"], theirs), arrays, content, theirs)
     if compile and content["compile"] is not None:
-        model.compile(**resolved(content["compile"], custom, own["compile"]))
-        contents.resume(model, arrays, data)
+        model.compile(**resolved(content["compile"], {name: custom[name] for name in own["compile"]}))
+        contents.resume(model, arrays, content)
     return model
 
 
-def _model_class(name: Any, custom: dict[str, Any], own: list[str]) -> type[Model]:
-    cls = custom[name] if name in own else MODELS[name]
+def _model_class(name: Any, own: dict[str, Any]) -> type[Model]:
+    cls = own[name] if name in own else MODELS[name]
     if not (isinstance(cls, type) and issubclass(cls, Model)):
         raise FileFormatError(f"{name!r} is no model class.")
     return cls

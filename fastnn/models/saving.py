@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from fastnn.models import contents, formats
+from fastnn.models.settings_config import own_things
 from fastnn.models.using import Using
 from fastnn.serialization import check_bool
 
@@ -118,8 +119,7 @@ class Saving(Using):
     def __reduce__(self) -> Any:
         """Pickle and copy as configuration, arrays, and the objects given to compile()."""
         arrays, data = contents.take_apart(self)
-        own = {type(layer).__name__: type(layer) for layer in self.layers}
-        return _restored, (type(self), arrays, data, own, self._compile_arguments)
+        return _restored, (type(self), arrays, data, own_things(self.layers), self._compile_arguments)
 
 
 def _restored(cls: Any, arrays: Any, data: Any, own: Any, compile_arguments: dict[str, Any]) -> Any:

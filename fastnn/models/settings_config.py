@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastnn import losses, metrics, optimizers
-from fastnn.errors import UnknownNameError
+from fastnn.errors import ArgumentError, UnknownNameError
 from fastnn.layers.base import Layer
 from fastnn.metrics import FunctionMetric, Metric
 from fastnn.serialization import Configurable
@@ -55,9 +55,21 @@ def _name(thing: Any) -> str:
 
 
 # --------------------------------------------------------------------------- what is the user's own
-def own_names(things: Any) -> list[str]:
-    """Return the names of classes and functions among nested `things` that are not fastnn's, sorted."""
-    return sorted({_name(thing) for thing in _own(things)})
+def own_things(things: Any) -> dict[str, Any]:
+    """Return the classes and functions among nested `things` that are not fastnn's, by name.
+
+    Raises
+    ------
+    ArgumentError
+        If two have the same name.
+    """
+    found: dict[str, Any] = {}
+    for thing in _own(things):
+        if found.setdefault(_name(thing), thing) is not thing:
+            raise ArgumentError(
+                f"What is saved must differ in name. Received: {thing!r} and {found[_name(thing)]!r}."
+            )
+    return found
 
 
 def _own(given: Any) -> Any:
@@ -73,7 +85,7 @@ def _own(given: Any) -> Any:
         if not type(given).__module__.startswith("fastnn."):
             yield type(given)
         yield from _own([value for value in vars(given).values() if isinstance(value, Configurable)])
-    elif callable(given) and not getattr(given, "__module__", "").startswith("fastnn."):
+    elif callable(given) and not (getattr(given, "__module__", None) or "").startswith("fastnn."):
         yield given
 
 
@@ -87,28 +99,26 @@ def check_own(names: list[str], custom_objects: Mapping[str, Any], where: str, h
         )
 
 
-def resolved(config: Plain, custom_objects: Mapping[str, Any], own: list[str]) -> Plain:
-    """Replace descriptions of a user's own things by objects, in nested plain data.
+def resolved(config: Plain, own: Mapping[str, Any]) -> Plain:
+    """Replace descriptions of a user's own things by objects, in nested plain data; layers stay.
 
     Parameters
     ----------
     config : list or dict
-    custom_objects : dict
-        Classes and functions by name.
-    own : list of str
-        Names that mean the user's, though fastnn may have one of that name too.
+    own : dict
+        Classes and functions by name; a name means the user's, though fastnn may have one like it.
     """
     if isinstance(config, list):
-        return [resolved(item, custom_objects, own) for item in config]
+        return [resolved(item, own) for item in config]
     if not isinstance(config, dict):
         return config
-    found = {key: resolved(value, custom_objects, own) for key, value in config.items()}
+    found = {key: resolved(value, own) for key, value in config.items()}
     arguments = found.get("config")
     if not isinstance(found.get("class_name"), str) or not isinstance(arguments, dict):
         return found
     if found["class_name"] == "FunctionMetric" and arguments.get("fn") in own:
-        return FunctionMetric(**{**arguments, "fn": custom_objects[arguments["fn"]]})
-    cls = custom_objects[found["class_name"]] if found["class_name"] in own else None
+        return FunctionMetric(**{**arguments, "fn": own[arguments["fn"]]})
+    cls = own.get(found["class_name"])
     if isinstance(cls, type) and issubclass(cls, (Configurable, Metric)):
         return cls.from_config(arguments)
     return found

@@ -36,16 +36,21 @@ def match_rows(array: np.ndarray, spec: Spec, where: str) -> np.ndarray:
     >>> match_rows(np.zeros(5), Spec((1,)), "x").shape
     (5, 1)
     """
+    match_shape(array.shape, spec, where)
+    return array if array.shape[1:] == (spec.size,) else array.reshape(len(array), spec.size)
+
+
+def match_shape(shape: tuple[int, ...], spec: Spec, where: str) -> None:
+    """Raise ShapeError if rows of an array of this shape do not fit a spec, give or take axes of one."""
     expected = ", ".join(["rows", *map(str, spec.shape)])
-    if array.ndim == 0:
+    if not shape:
         raise ShapeError(
             f"{where}: expected one row per example, shape ({expected}). Received: a single number."
         )
-    row = array.shape[1:]
+    row = shape[1:]
     if row != spec.shape and _without_ones(row) != _without_ones(spec.shape):
-        hint = " For a single row, add an axis: x[None]." if array.shape == spec.shape else ""
-        raise ShapeError(f"{where}: expected shape ({expected}). Received: {array.shape}.{hint}")
-    return array if row == (spec.size,) else array.reshape(len(array), spec.size)
+        hint = " For a single row, add an axis: x[None]." if shape == spec.shape else ""
+        raise ShapeError(f"{where}: expected shape ({expected}). Received: {shape}.{hint}")
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -56,7 +61,7 @@ def readable(array: np.ndarray) -> np.ndarray:
     """Copy only what no kernel can read: unaligned numbers, strides that are not whole numbers of items."""
     if array.flags.aligned and not any(stride % array.itemsize for stride in array.strides):
         return array
-    return np.ascontiguousarray(array)
+    return array.copy(order="C")
 
 
 def to_index(array: np.ndarray, limit: int | None, where: str) -> np.ndarray:
@@ -94,4 +99,4 @@ def to_index(array: np.ndarray, limit: int | None, where: str) -> np.ndarray:
     return np.ascontiguousarray(array, np.int32)
 
 
-__all__ = ["READABLE", "match_rows", "readable", "to_index"]
+__all__ = ["READABLE", "match_rows", "match_shape", "readable", "to_index"]

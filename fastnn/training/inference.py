@@ -10,7 +10,7 @@ from fastnn import backends
 from fastnn.callbacks.base import CallbackList
 from fastnn.training.evaluation import Evaluator
 from fastnn.training.step import predict_plan, step_plan
-from fastnn.training.table import Table, read_inputs, readable_in_place, source_of
+from fastnn.training.table import Table, arrays_of, read_inputs, readable_in_place, source_of
 
 
 class Evaluation:
@@ -78,7 +78,7 @@ class Prediction:
     ----------
     model : Model
         Built.
-    x : array, list, DataFrame, or a list or dict of them
+    x : array, list, DataFrame, Gathered, or a list or dict of them
     rows : int, optional
         Only the first so many rows.
     threads : int, optional
@@ -100,7 +100,7 @@ class Prediction:
         session = backends.executor().Session(
             predict_plan(model, [source_of(array) for array in self._inputs], in_place).program,
             parameters=model.storage.array,
-            inputs=self._inputs,
+            inputs=arrays_of(self._inputs),
             outputs=self._outputs,
             batch_size=min(batch_size, self._rows) if batches else self._rows,
             epoch_rows=self._rows,

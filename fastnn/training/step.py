@@ -17,7 +17,7 @@ from fastnn.graph.trace import Graph, Value, freeze
 from fastnn.graph.update import UpdateParameter, plan_update
 from fastnn.metrics import Metric
 from fastnn.ops.registry import Spec
-from fastnn.program import Program
+from fastnn.program import Program, Source
 from fastnn.training.compiled import Compiled
 
 #: Programs are kept, so that a second model of the same shape costs no planning.
@@ -92,7 +92,7 @@ def _graph_key(graph: Graph) -> tuple:
     )
 
 
-def predict_plan(model: Any, sources: Sequence[str], in_place: bool) -> StepPlan:
+def predict_plan(model: Any, sources: Sequence[Source], in_place: bool) -> StepPlan:
     """Return the program that writes the model's outputs for each row."""
     graph = Graph()
     _, outputs = model.trace(graph, training=False)
@@ -123,7 +123,7 @@ def step_plan(
     compiled: Compiled,
     metrics: Sequence[tuple[int, Metric, bool]],
     weighted: Sequence[bool],
-    sources: Sequence[str],
+    sources: Sequence[Source],
     *,
     training: bool,
     in_place: bool,
@@ -137,8 +137,8 @@ def step_plan(
     metrics : sequence of (output number, metric, weighted)
     weighted : sequence of bool
         Which outputs have sample weights.
-    sources : sequence of str
-        Dtypes of the arrays: the model's inputs, then the targets, then the weights.
+    sources : sequence of str or tuple of PartSource
+        Dtypes (or parts) of the model's inputs, then the targets, then the weights.
     training : bool
         With dropout, gradients and the update section.
     in_place, staged : bool

@@ -9,8 +9,11 @@ import numpy as np
 
 from fastnn.arrays import check_finite, to_array
 from fastnn.errors import ArgumentError, DataError, ShapeError
+from fastnn.program import PartSource, Source
+from fastnn.rows import Gathered
 from fastnn.serialization import check_number
-from fastnn.training.arrays import match_rows, readable, to_index
+from fastnn.training.arrays import match_rows, match_shape, readable, to_index
+from fastnn.training.parts import check_parts
 
 #: Losses whose targets are probabilities.
 PROBABILITY_TARGETS = frozenset(
@@ -24,7 +27,7 @@ class Table:
 
     Attributes
     ----------
-    inputs : list of ndarray, shape (rows, numbers)
+    inputs : list of ndarray or Gathered, shape (rows, numbers)
         One for each model input.
     targets : list of ndarray
         One for each output that has a loss; None entries for the others are left out of ``arrays``.
@@ -35,7 +38,7 @@ class Table:
 
     def __init__(
         self,
-        inputs: list[np.ndarray],
+        inputs: list[np.ndarray | Gathered],
         targets: list[np.ndarray | None],
         weights: list[np.ndarray | None],
         target_shapes: Sequence[tuple[int | None, ...] | None],
@@ -51,42 +54,71 @@ class Table:
         """For each output, whether its rows have weights."""
         return [weight is not None for weight in self.weights]
 
-    def arrays(self) -> list[np.ndarray]:
+    def _all(self) -> list[np.ndarray | Gathered]:
         """Return inputs, targets, weights: the order of a step program's inputs."""
         optional = (*self.targets, *self.weights)
         return [*self.inputs, *(array for array in optional if array is not None)]
 
-    def sources(self) -> list[str]:
-        """Return the arrays' dtypes, ``:strided`` where a row's numbers are not adjacent."""
-        return [source_of(array) for array in self.arrays()]
+    def arrays(self) -> list[np.ndarray]:
+        """Return the arrays of inputs, targets, weights as the executor is given them."""
+        return arrays_of(self._all())
+
+    def sources(self) -> list[Source]:
+        """Return the arrays' dtypes, ``:strided`` where a row's numbers are not adjacent, or their parts."""
+        return [source_of(array) for array in self._all()]
 
     def readable_in_place(self, dtype: str) -> bool:
         """Whether kernels may read every array where it is."""
-        return all(readable_in_place(array, dtype) for array in self.arrays())
+        return all(readable_in_place(array, dtype) for array in self._all())
 
     def bytes(self) -> int:
         """Return the size of all arrays in bytes."""
-        return sum(array.nbytes for array in self.arrays())
+        return sum(array.nbytes for array in self._all())
 
     def split(self, start: int) -> tuple[Table, Table]:
         """Return the rows before `start`, and those from there on; no copies."""
         return self._slice(slice(0, start)), self._slice(slice(start, None))
 
     def _slice(self, rows: slice) -> Table:
-        def cut(arrays: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+        def cut(arrays: Sequence[Any]) -> list[Any]:
             return [None if array is None else array[rows] for array in arrays]
 
-        return Table(cut(self.inputs), cut(self.targets), cut(self.weights), self.target_shapes)  # type: ignore[arg-type]
+        return Table(cut(self.inputs), cut(self.targets), cut(self.weights), self.target_shapes)
 
 
-def source_of(array: np.ndarray) -> str:
-    """Return an array's dtype as the planner names it."""
+def arrays_of(tables: Sequence[np.ndarray | Gathered]) -> list[np.ndarray]:
+    """Return what the executor is given: each array, or what the parts of a table are made of."""
+    found: list[np.ndarray] = []
+    for table in tables:
+        if isinstance(table, Gathered):
+            for part in table.parts:
+                found += [part.array, part.index, part.numbers]
+        else:
+            found.append(table)
+    return found
+
+
+def source_of(array: np.ndarray | Gathered) -> Source:
+    """Return an array's dtype, or a table's parts, as the planner names them."""
+    if isinstance(array, Gathered):
+        return tuple(_part_source(part.array) for part in array.parts)
     adjacent = array.ndim < 2 or array.shape[1] == 1 or array.strides[1] == array.itemsize
     return array.dtype.name if adjacent else f"{array.dtype.name}:strided"
 
 
-def readable_in_place(array: np.ndarray, dtype: str) -> bool:
-    """Whether kernels may read an array where it is: right dtype, rows one after the other."""
+def _part_source(array: np.ndarray) -> PartSource:
+    step = array.strides[1] // array.itemsize
+    width = array.shape[1]
+    return PartSource(array.dtype.name, width, 1 if width == 1 else step if step in (1, -1) else 0)
+
+
+def readable_in_place(array: np.ndarray | Gathered, dtype: str) -> bool:
+    """Whether kernels may read an array where it is: right dtype, rows one after the other.
+
+    Of a table in parts, whether they might if it were an array: whichever it is, batches are cut alike.
+    """
+    if isinstance(array, Gathered):
+        return array.dtype.name == dtype
     return array.dtype.name in (dtype, "int32") and array.flags.c_contiguous
 
 
@@ -123,20 +155,20 @@ def as_list(data: Any, names: Sequence[str], what: str, optional: Sequence[str] 
     return list(data)
 
 
-def read_inputs(model: Any, x: Any, where: str = "x") -> list[np.ndarray]:
+def read_inputs(model: Any, x: Any, where: str = "x") -> list[np.ndarray | Gathered]:
     """Check a model's inputs.
 
     Parameters
     ----------
     model : Model
         Built.
-    x : array, list, DataFrame, or a list or dict of them
+    x : array, list, DataFrame, Gathered, or a list or dict of them
     where : str
         What to call them in messages.
 
     Returns
     -------
-    list of ndarray, shape (rows, numbers in a row)
+    list of ndarray or Gathered, shape (rows, numbers in a row)
         One for each input; int32 for inputs that are looked up in an embedding.
 
     Raises
@@ -146,12 +178,17 @@ def read_inputs(model: Any, x: Any, where: str = "x") -> list[np.ndarray]:
     """
     if x is None:
         raise ArgumentError(f"{where}: expected one row per example. Received: None.")
-    found = []
+    found: list[np.ndarray | Gathered] = []
     names = model.input_names
     for item, symbol, name, limit in zip(
         as_list(x, names, where), model.inputs, names, model.index_limits, strict=True
     ):
         place = where if len(names) == 1 else f"{where}[{name!r}]"
+        if isinstance(item, Gathered):
+            match_shape(item.shape, symbol.spec, place)
+            check_parts(item, symbol.spec.kind, place, model.dtype)
+            found.append(item)
+            continue
         array, columns = to_array(item, place)
         array = match_rows(array, symbol.spec, place)
         if symbol.spec.kind == "int":

@@ -219,6 +219,7 @@ class Training:
         if not self._last_finite.holds():
             if self._last_finite.restore():
                 self.session.step = self.state.step = self._last_finite.step
+                self.state.swapped = False  # as it was when the copy was taken
                 kept = f"The weights as they were after {self.session.step} steps in all are kept."
             else:
                 kept = "The weights are no longer finite, and were too large to keep a copy."

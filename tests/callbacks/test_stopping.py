@@ -19,6 +19,7 @@ from fastnn.callbacks import (
 )
 from fastnn.errors import ArgumentError, NonFiniteLossError
 from fastnn.layers import Dense
+from fastnn.losses import BinaryCrossentropy, Huber
 from fastnn.metrics import AUC, FunctionMetric
 from fastnn.models import Sequential
 from fastnn.training import trainer
@@ -81,6 +82,16 @@ def test_auto_knows_the_keys_of_several_outputs_and_of_duplicates():
     assert signs == [False, False, True, True, False, True, True]
     history = model.fit(X, targets, epochs=2, verbose=0, validation_split=0.2, callbacks=stoppings)
     assert set(known) <= set(history.history)  # and no warning
+
+
+@pytest.mark.parametrize("loss", [Huber(), "mse", BinaryCrossentropy()], ids=str)
+def test_a_loss_used_as_a_metric_is_better_when_smaller(loss):
+    model = classifier([loss])
+    key = model.metrics_names[1]
+    stopping = EarlyStopping(key)
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[stopping])
+    assert stopping.improves(1.0, 2.0)
+    assert not stopping.improves(2.0, 1.0)
 
 
 def unknown(y_true, y_pred):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastnn.callbacks import Callback, EarlyStopping, SwapEMAWeights
-from fastnn.errors import ArgumentError
+from fastnn.errors import ArgumentError, NonFiniteLossError
 from fastnn.layers import BatchNormalization, Dense
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD
@@ -122,6 +122,23 @@ def test_a_training_that_fails_ends_with_the_average(hook):
     np.testing.assert_equal(model.get_weights(), whole.get_weights())
     fit(model), fit(whole)
     np.testing.assert_equal(model.get_weights(), whole.get_weights())
+
+
+def test_weights_that_overflow_go_back_to_the_last_finite_ones():
+    class Overflow(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 2:
+                self.model.set_weights([np.full_like(w, np.inf) for w in self.model.get_weights()])
+
+    model = net()
+    with pytest.raises(NonFiniteLossError, match="weights as they were after"):
+        fit(model, SwapEMAWeights(True), Overflow(), epochs=3)
+    steps = model._state.step
+    assert 0 <= steps < 12
+    assert np.isfinite(np.concatenate([w.ravel() for w in model.get_weights()])).all()
+    if steps:  # the average of so many steps
+        np.testing.assert_array_equal(model.storage.array, model._state.slots[-1])
+    assert not model._state.swapped
 
 
 def test_evaluate_and_predict_on_their_own():

@@ -107,6 +107,13 @@ def test_memory_order_and_byte_order_do_not_matter(tmp_path):
     assert_same(tensors, {"fortran": matrix, "big": matrix, "strided": matrix[:, ::2].copy()})
 
 
+def test_large_arrays_are_written_one_by_one(tmp_path, monkeypatch):
+    container.write(tmp_path / "one", arrays(), CONTENT)
+    monkeypatch.setattr(container, "SMALL", 0)
+    container.write(tmp_path / "many", arrays(), CONTENT)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "many").read_bytes()
+
+
 def test_the_same_contents_make_the_same_bytes(tmp_path):
     for name in "ab":
         container.write(tmp_path / name, arrays(), CONTENT)

@@ -153,7 +153,8 @@ def rows_per_block(program: Program, batch: int) -> tuple[int, int]:
     # Wide layers: every block reads all the weights again, so it had better be as large as they are
     # (512-1024-1024-10, batch 256: 33 ms with blocks of 64 rows, 27 with blocks of 128).
     budget = NARROW_BLOCK_BYTES if program.units_major else max(BLOCK_BYTES, program.parameters * itemsize)
-    largest = budget // max(program.arena_row_bytes, 1)
+    # Rows in parts are cut into the same blocks, and so give the same bits, as an array read in place.
+    largest = budget // max(program.arena_row_bytes - program.parts_row_bytes, 1)
     largest = min(max(largest, SMALLEST_BLOCK), LARGEST_BLOCK)
     work = batch * program.flops_per_row
     lanes = work // FLOPS_PER_LANE
@@ -176,7 +177,8 @@ class Session:
     parameters : ndarray
         The flat parameter buffer.
     inputs : sequence of ndarray
-        Inputs, targets and weights; rows first; at most two axes used; any strides when gathered.
+        Inputs, targets and weights; rows first; at most two axes used; any strides when gathered. Three
+        for each part of an input in parts.
     outputs : sequence of ndarray
         Arrays written by ``store``.
     batch_size : int
@@ -445,10 +447,16 @@ class Session:
 
 
 def stage(program: Program, arrays: Sequence[np.ndarray], batch: int) -> list[np.ndarray]:
-    """Cut arrays into the (units, rows) blocks of a full batch, once, so that no step has to transpose."""
+    """Cut arrays into the (units, rows) blocks of a full batch, once, so that no step has to transpose.
+
+    Parts of an input stay as they are.
+    """
     block, _ = rows_per_block(program, batch)
     staged = []
     for array, spec in zip(arrays, program.inputs, strict=True):
+        if spec is None:
+            staged.append(array)
+            continue
         dtype = program.dtype if spec.kind == "float" else np.int32
         pieces = [
             np.ascontiguousarray(array[at : at + block].T, dtype).ravel()

@@ -155,6 +155,21 @@ def atomic_load(typingctx, address):
 
 
 @intrinsic
+def prefetch(typingctx, address):
+    """Ask for the cache line at `address`, which will be read soon."""
+
+    def codegen(context, builder, signature, args):
+        number, place = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [place, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [place], kind)
+        read, keep, data = number(0), number(3), number(1)
+        builder.call(function, [builder.inttoptr(args[0], place), read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+@intrinsic
 def call_int(typingctx, address):
     """Call the C function ``int f(void)`` at `address` (the scheduler's yield)."""
 

@@ -16,6 +16,7 @@ from fastnn.ops import registry
 from fastnn.ops.activations import ELEMENTWISE
 from fastnn.ops.dispatch import input_names
 from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Op, Spec
+from fastnn.program import PartSource
 
 
 def warmup(
@@ -92,6 +93,9 @@ def _data(target: Target) -> Iterator[Row]:
         for contiguous in (True, False):
             attrs = {"source": source, "contiguous": contiguous}
             yield from kernels.lower(_call("gather", [order, row], [row], attrs), target)
+        for step in (1, -1, 0):
+            part = {"part": PartSource(source, 3, step), "column": 0}
+            yield from kernels.lower(_call("gather_part", [order, row, row, row], [row], part), target)
     yield from kernels.lower(
         _call("gather", [order, order], [order], {"source": "int32", "contiguous": True}), target
     )
