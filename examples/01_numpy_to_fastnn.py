@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import make_circles
 
 from fastnn import Input, gradient_check, ops, viz
+from fastnn.datasets import circles
 from fastnn.layers import Dense
 from fastnn.losses import CategoricalCrossentropy
 from fastnn.models import Sequential
@@ -179,8 +179,8 @@ def main(argv=None):
     args.out.mkdir(parents=True, exist_ok=True)
     rows, iterations, plateau, short = (2_000, 600, 300, 20) if args.quick else (50_000, 50_000, 5_000, 500)
 
-    X, labels = make_circles(rows, factor=0.1, noise=0.1, random_state=0)
-    Y = np.eye(2)[labels]
+    X, labels, Y = circles(rows, factor=0.1, noise=0.1, seed=0)
+    X, Y = X.astype(np.float64), Y.astype(np.float64)  # as in NumPy
     check_gradients(X[:1000], Y[:1000])
 
     for dtype in ("float32", "float64"):  # compile, or load what was compiled before, ahead of the clock

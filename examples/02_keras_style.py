@@ -11,11 +11,9 @@ import argparse
 import time
 from pathlib import Path
 
-import numpy as np
-from sklearn.datasets import make_circles
-
 from fastnn import viz
 from fastnn.callbacks import EarlyStopping, ModelCheckpoint, TensorBoard
+from fastnn.datasets import circles
 from fastnn.layers import Activation, Dense, Input
 from fastnn.models import Sequential
 from fastnn.viz.style import figure
@@ -62,8 +60,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     rows, epochs = (2_000, 3) if args.quick else (50_000, EPOCHS)
-    X, labels = make_circles(rows, factor=0.1, noise=0.1, random_state=0)
-    Y = np.eye(2)[labels]
+    X, labels, Y = circles(rows, factor=0.1, noise=0.1, seed=0)
 
     model = network()
     model.compile(optimizer="rmsprop", loss="binary_crossentropy", metrics=["accuracy"])

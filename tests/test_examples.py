@@ -14,10 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = {
     "01_numpy_to_fastnn": (
         ["01_numpy_to_fastnn.png"],
-        ["hidden_weights: relative error", "iteration   loss", "NumPy", "fastnn.ops", "compiled", "extrapolated"],
+        ["hidden_weights: relative error", "iteration   loss", "NumPy", "fastnn.ops", "extrapolated"],
     ),
     "02_keras_style": (
-        ["02_keras_style.png", "02_keras_style.fastnn", "logs/*/train/*tfevents*", "logs/*/validation/*tfevents*"],
+        ["02_keras_style.png", "02_keras_style.fastnn", "logs/*/train/*", "logs/*/validation/*"],
         ["Total params: 17", "training", "held out", "val_accuracy", "tensorboard --logdir"],
     ),
 }  # fmt: skip
@@ -38,8 +38,7 @@ def test_the_example_runs(name, tmp_path, capsys):
 
 def test_the_four_gradients_are_right():
     variables = runpy.run_path(str(ROOT / "examples" / "01_numpy_to_fastnn.py"))
-    X, labels = variables["make_circles"](200, factor=0.1, noise=0.1, random_state=1)
-    Y = variables["np"].eye(2)[labels]
+    X, _, Y = (array.astype("float64") for array in variables["circles"](200, seed=1))
     losses = [variables[f"train_with_{way}"](X, Y, 30) for way in ("numpy", "ops")]
     assert variables["difference"](*losses) < 1e-12
     p = variables["initial_parameters"]()
