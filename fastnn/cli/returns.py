@@ -126,8 +126,8 @@ def _scores(windows: Windows, test: Rows, probabilities: Rows) -> Scores:
     for month in dates.unique():
         rows = dates == month
         if 0 < y[rows].mean() < 1:  # a month in which all stocks rise, or all fall, has no AUC
-            monthly.append(AUC()(y[rows], probabilities[rows]))
-    return Scores(AUC()(y, probabilities), float(np.mean(monthly)) if monthly else float("nan"))
+            monthly.append(float(AUC()(y[rows], probabilities[rows])))
+    return Scores(float(AUC()(y, probabilities)), float(np.mean(monthly)) if monthly else float("nan"))
 
 
 def _cells(network: Scores, linear: Scores) -> list[str]:

@@ -104,7 +104,7 @@ def load_sp500() -> Any:
     Examples
     --------
     >>> from fastnn.datasets import load_sp500
-    >>> load_sp500().loc["1989-12":"1990-01"].resample("ME").last()["SP500"].tolist()
+    >>> load_sp500().loc[["1989-12-29", "1990-01-31"], "SP500"].tolist()
     [353.4, 329.08]
     """
     needed = "fastnn.datasets.load_sp500"

@@ -39,6 +39,8 @@ def test_every_layout_gives_the_same(tmp_path):
         shuffled,
         prices.stack(),
         prices.T.stack().rename("close"),
+        prices.stack().rename_axis([None, None]),
+        prices.T.stack().rename_axis([None, None]).to_frame("x"),
         prices.reset_index(),
         prices.to_period("D"),
         long.assign(date=long["date"].dt.strftime("%Y%m%d").astype(int)),
@@ -248,8 +250,8 @@ def test_tables_that_are_no_prices():
         (pandas.concat([good, good], axis=1), "must be unique. Received: 'T0'"),
         (good.assign(Open=1.0, High=1.0, Low=1.0, Close=1.0), "look like one stock's"),
         (pandas.concat({"Close": good}, axis=1), "one level of column names"),
+        (good.assign(a=1, b=2).set_index(["a", "b"], append=True), "Received: 3 levels"),
         (good.set_axis([pandas.NaT, *good.index[1:]]), "none in row 0"),
-        (pandas.DataFrame({"date": [1.5, 2.5], "A": [1.0, 2]}), "expected dates. Received: float64"),
         (pandas.DataFrame({"date": [1, 2], "A": [1.0, 2]}), "look like 20100129"),
         (pandas.DataFrame({"date": ["2010-01-31", "2010-02-30"], "A": [1.0, 2]}), "'2010-02-30' in row 1"),
         (
@@ -263,8 +265,17 @@ def test_tables_that_are_no_prices():
     ):
         with pytest.raises(DataError, match=message):
             monthly_returns(table)
+    with pytest.raises(DataError, match="expected dates. Received: float64"):
+        monthly_returns(pandas.DataFrame({"date": [1.5, 2.5], "A": [1.0, 2]}), date="date")
     with pytest.raises(UnknownNameError, match="Received: 'px'"):
         monthly_returns(good, price="px")
+
+
+def test_stocks_with_names_of_dates_and_tickers():
+    prices = daily(stocks=3).set_axis(["DAY", "NAME", "TIME"], axis=1)
+    assert list(monthly_returns(prices).columns) == ["DAY", "NAME", "TIME"]
+    plain = prices.rename_axis("Date").reset_index()
+    assert list(monthly_returns(plain).columns) == ["DAY", "NAME", "TIME"]
 
 
 def test_one_stock_as_a_series():

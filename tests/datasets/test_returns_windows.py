@@ -86,6 +86,7 @@ def test_categories_one_hot_and_as_codes():
         np.testing.assert_array_equal(found[expected.columns], expected)
         np.testing.assert_array_equal(found.sum(axis=1), 1)
     coded = returns_windows(panel, 24, year="codes", month="codes", ticker="codes")
+    assert list(coded.table()["month"]) == list(coded.dates.month)
     assert coded.X.shape[1] == 24 and coded.codes["ticker"].dtype == np.int32
     for name, values in (("year", coded.dates.year), ("month", coded.dates.month), ("ticker", coded.tickers)):
         assert [coded.levels[name][code] for code in coded.codes[name]] == list(values)
