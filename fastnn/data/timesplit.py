@@ -225,18 +225,17 @@ class WalkForward:
 
     def _folds(self, periods: int) -> tuple[int, int, int]:
         """Return the number of folds, and the periods of a test and of the first training part."""
-        splits, test_size = self.n_splits, self.test_size
+        splits, test_size, least = self.n_splits, self.test_size, self.train_size or 1
         if splits is None:
             assert test_size is not None
-            splits = (periods - self.purge - (self.train_size or test_size)) // test_size
-            splits = max(splits, 1)
+            least = self.train_size or test_size
+            splits = max((periods - self.purge - least) // test_size, 1)
         elif test_size is None:
             test_size = max(periods // (splits + 1), 1)
         left = periods - splits * test_size - self.purge
-        train_size = self.train_size or left
-        if left < max(train_size, 1):
+        if left < least:
             raise ArgumentError(
                 f"{self}: expected at least {splits} x {test_size} periods to test on, {self.purge} to purge "
-                f"and {max(self.train_size or 1, 1)} to train on. Received: {periods} distinct dates."
+                f"and {least} to train on. Received: {periods} distinct dates."
             )
-        return splits, test_size, train_size
+        return splits, test_size, self.train_size or left
