@@ -265,7 +265,7 @@ def test_tables_that_are_no_prices():
     ):
         with pytest.raises(DataError, match=message):
             monthly_returns(table)
-    with pytest.raises(DataError, match="expected dates. Received: float64"):
+    with pytest.raises(DataError, match=r"expected dates. Received: float64"):
         monthly_returns(pandas.DataFrame({"date": [1.5, 2.5], "A": [1.0, 2]}), date="date")
     with pytest.raises(UnknownNameError, match="Received: 'px'"):
         monthly_returns(good, price="px")
