@@ -43,7 +43,8 @@ def load_prices(
 
     Notes
     -----
-    Real prices that need no file: :func:`load_stocks` and :func:`load_sp500`.
+    Real prices that need no file come with the extra ``fastnn[data]``: :func:`load_stocks` (from skfolio,
+    BSD-3-Clause) and :func:`load_sp500` (from great_tables, MIT, and skfolio).
 
     Examples
     --------
