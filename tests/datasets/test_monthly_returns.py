@@ -18,7 +18,7 @@ def report(frame):
 
 def test_daily_closes_against_pandas():
     prices = daily("2010-01-01", "2012-12-31", stocks=5)
-    expected = prices.resample("ME").last().pct_change(fill_method=None).iloc[1:]
+    expected = prices.resample(pandas.offsets.MonthEnd()).last().pct_change(fill_method=None).iloc[1:]
     found = monthly_returns(prices)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert (found.index == expected.index).all() and list(found.columns) == list(prices.columns)
@@ -144,7 +144,10 @@ def test_unsorted_dates_are_sorted_and_counted():
 
 
 def test_mixed_frequencies():
-    days, months = daily("2010-01-01", "2010-06-30"), daily("2010-07-01", "2010-12-31").resample("ME").last()
+    days, months = (
+        daily("2010-01-01", "2010-06-30"),
+        daily("2010-07-01", "2010-12-31").resample(pandas.offsets.MonthEnd()).last(),
+    )
     found = monthly_returns(pandas.concat([days, months]))
     whole = monthly_returns(pandas.concat([days, daily("2010-07-01", "2010-12-31")]))
     np.testing.assert_allclose(found, whole)

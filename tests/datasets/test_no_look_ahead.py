@@ -76,9 +76,7 @@ def test_fitted_transformers_and_folds(rolling):
         learned = {
             name: value for part in (clip, scale) for name, value in vars(part).items() if name[-1] == "_"
         }
-        fitted.append(
-            (rows.tobytes(), {name: np.asarray(value).tolist() for name, value in learned.items()})
-        )
+        fitted.append((rows.tobytes(), {name: np.asarray(value).tolist() for name, value in learned.items()}))
     assert fitted[0] == fitted[1] and len(fitted[0][1]) >= 4
     folds = list(WalkForward(5, rolling=rolling, purge=1).split(windows.X, groups=windows.dates))
     assert len(folds) == 5
