@@ -11,7 +11,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from typing import Any
@@ -101,7 +100,7 @@ def _temporary(folder: str) -> Iterator[tuple[int, str]]:
 
 def _create(folder: str) -> tuple[int, str]:
     while True:
-        name = os.path.join(folder, f".{secrets.token_hex(8)}{SUFFIX}")
+        name = os.path.join(folder, f".{os.urandom(8).hex()}{SUFFIX}")
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             _lock(file)

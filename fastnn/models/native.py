@@ -25,16 +25,16 @@ _WRONG_CONTENT = (FastnnError, KeyError, IndexError, TypeError, ValueError, Attr
 def save(model: Model, path: str, include_optimizer: bool) -> None:
     """Write a whole model."""
     arrays, data = contents.take_apart(model, include_optimizer)
-    compiled = compile_config(model._compile_arguments) if model._compile_arguments else None
+    arguments = model._compile_arguments if include_optimizer else {}
     content = {
         "kind": "model",
         "fastnn": fastnn.__version__,
         "class_name": type(model).__name__,
         "own": {
             "model": sorted(own_things([*model.layers, type(model)])),
-            "compile": sorted(own_things(model._compile_arguments)),
+            "compile": sorted(own_things(arguments)),
         },
-        "compile": compiled,
+        "compile": compile_config(arguments) if arguments else None,
         **data,
     }
     container.write(path, arrays, content)

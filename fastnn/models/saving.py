@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from fastnn.errors import ArgumentError
 from fastnn.models import contents, formats
 from fastnn.models.settings_config import own_things
 from fastnn.models.using import Using
@@ -35,14 +36,14 @@ class Saving(Using):
         overwrite : bool, default True
             Whether a file that is there already is replaced: in one step, so it survives every failure.
         include_optimizer : bool, default True
-            Whether the optimizer's vectors, step and epoch are saved. Without them a loaded model predicts
-            the same, and begins its training anew.
+            Whether what compile() was given, and the optimizer's state, are saved. Without them a loaded
+            model predicts the same, and must be compiled to be trained.
 
         Raises
         ------
         ArgumentError
-            If the suffix is not known, or the model holds what no file can: functions as learning rate or
-            initializer.
+            If the suffix is not known, or the model holds what no file can: functions as learning rate (then
+            ``include_optimizer=False`` helps) or as initializer.
         FileExistsError
             If the file is there, and `overwrite` is False.
         OSError
@@ -83,13 +84,15 @@ class Saving(Using):
         self._require_built()
         write(self, formats.writable(filepath, overwrite))
 
-    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
+    def load_weights(self, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
         """Set the weights to those in a file, of weights or of a whole model.
 
         Parameters
         ----------
         filepath : str or PathLike
             Layers are matched by name, or, if names differ, in order; names of weights and shapes must agree.
+        skip_mismatch : bool, default False
+            Only False is implemented: all weights must fit.
 
         Raises
         ------
@@ -98,7 +101,7 @@ class Saving(Using):
         NotBuiltError
             If the model has no weights yet.
         ArgumentError, OSError
-            If the suffix is not known, or the file cannot be read.
+            If the suffix is not known or `skip_mismatch` is True, or the file cannot be read.
 
         Examples
         --------
@@ -112,6 +115,11 @@ class Saving(Using):
         >>> bool((model.get_weights()[0] == other.get_weights()[0]).all())
         True
         """
+        if check_bool("skip_mismatch", skip_mismatch, "load_weights"):
+            raise ArgumentError(
+                "skip_mismatch is not implemented, expected False: set the weights that fit with "
+                f"get_layer(name).set_weights. Received: skip_mismatch={skip_mismatch!r}."
+            )
         read = formats.function_for("load_weights", filepath)
         self._require_built()
         read(self, formats.readable(filepath))

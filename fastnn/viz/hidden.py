@@ -271,9 +271,10 @@ def _plane_in_box(weights: Rows, bias: float, low: Rows, high: Rows) -> Rows:
 def _polygon(ax: Any, corners: Rows, label: str) -> None:
     from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-    ax.add_collection3d(
-        Poly3DCollection([corners], facecolor=(0.5, 0.5, 0.5, 0.3), edgecolor="0.2", label=label)
-    )
+    fill = (0.5, 0.5, 0.5, 0.3)
+    ax.add_collection3d(Poly3DCollection([corners], facecolor=fill, edgecolor="0.2"))
+    # The legend gets a mark of its own: that of a polygon fails in matplotlib 3.7.
+    ax.plot([], [], [], marker="s", ms=9, mfc=fill, mec="0.2", linestyle="", label=label)
 
 
 def _points(ax: Any, points: Rows, classes: NDArray[np.int64] | None) -> None:

@@ -315,3 +315,16 @@ def test_without_pandas_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingExtraError, match=r"fastnn\[table\]"):
         read_table(tmp_path / "t.csv")
+
+
+def test_dtypes_and_units_are_kept():
+    frame = pandas.DataFrame({"size": [1.5, 2.0, 4.0], "town": ["Rome", "Oslo", "Rome"]})
+    schema = TableSchema.fit(frame, units={"size": "m2"})
+    again = TableSchema.from_dict(json.loads(json.dumps(schema.to_dict())))
+    assert again.columns == schema.columns
+    assert [(column.unit, column.dtype) for column in again.columns] == [
+        ("m2", "float64"),
+        ("", str(frame["town"].dtype)),
+    ]
+    with pytest.raises(UnknownNameError, match="'size'"):
+        TableSchema.fit(frame, units={"sice": "m2"})

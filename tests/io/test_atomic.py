@@ -123,6 +123,22 @@ def test_the_nth_call_fails(target, monkeypatch, number):
     assert len(os.listdir("/proc/self/fd")) == opened
 
 
+def test_the_bytes_reach_the_disk_before_the_name_and_the_name_before_the_return(target, monkeypatch):
+    """After a power cut the disk has the calls up to the last sync, and no others for sure."""
+    seen = []
+    for name in ("write", "fsync", "replace"):
+        real = getattr(os, name)
+
+        def call(*args, name=name, real=real):
+            folder = name == "fsync" and stat.S_ISDIR(os.fstat(args[0]).st_mode)
+            seen.append("fsync folder" if folder else name)
+            return real(*args)
+
+        monkeypatch.setattr(os, name, call)
+    atomic.write(target, NEW)
+    assert seen == ["write", "write", "fsync", "replace", "fsync folder"]
+
+
 def test_ctrl_c_at_the_nth_call(target, monkeypatch):
     for _ in fail_each(target, monkeypatch, KeyboardInterrupt()):
         assert target.read_bytes() in (OLD, NEW_BYTES)
@@ -282,6 +298,44 @@ def test_temporary_files_of_dead_processes_go_and_those_in_use_stay(target):
     assert leftover in names(target.parent)
     atomic.write(target, NEW)
     assert names(target.parent) == ["file"] and target.read_bytes() == NEW_BYTES
+
+
+def test_killed_at_the_nth_call(target):
+    """The old file or the new one, and nothing left behind after the next save."""
+    code = """
+        import os, signal, sys
+        from fastnn.io import atomic
+
+        path, old, new = sys.argv[1], b"old" * 1000, [b"new", b"er" * 5000]
+        fates = []
+        for fatal in range(1, 100):
+            atomic.write(path, old)
+            assert os.listdir(os.path.dirname(path)) == ["file"], fatal
+            child = os.fork()
+            if not child:
+                calls = 0
+                for name in ("open", "write", "fsync", "replace", "fchmod", "close", "unlink"):
+                    def call(*args, real=getattr(os, name), **kwargs):
+                        global calls
+                        calls += 1
+                        if calls == fatal:
+                            os.kill(os.getpid(), signal.SIGKILL)
+                        return real(*args, **kwargs)
+                    setattr(os, name, call)
+                atomic.write(path, new)
+                os._exit(0)
+            ended = os.waitpid(child, 0)[1]
+            with open(path, "rb") as file:
+                fates.append({old: "old", b"".join(new): "new"}[file.read()])
+            if ended == 0:
+                break
+            assert os.WIFSIGNALED(ended)
+        print(" ".join(fates))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(target)], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    fates = done.stdout.decode().split()
+    assert 8 < len(fates) < 99 and fates == sorted(fates, reverse=True) and set(fates) == {"old", "new"}
 
 
 def test_two_processes_write_and_a_reader_sees_whole_files(target):

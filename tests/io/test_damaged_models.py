@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def test_contents_by_a_hostile_writer(saved, tmp_path, data):
     for _ in range(data.draw(st.integers(1, 3))):
         places = [(node, key) for node in nodes(content) for key in keys(node)]
         node, key = places[data.draw(st.integers(0, len(places) - 1))]
-        node[key] = data.draw(HOSTILE)
+        node[key] = copy.deepcopy(data.draw(HOSTILE))
     path = tmp_path / "hostile.fastnn"
     container.write(path, arrays, content)
     before = set(sys.modules)

@@ -14,8 +14,9 @@ from fastnn.callbacks import Callback
 from fastnn.errors import ArgumentError, FastnnError, FileFormatError, NotBuiltError, UnknownNameError
 from fastnn.io import container
 from fastnn.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input, Normalization
-from fastnn.models import Model, Sequential, load_model
+from fastnn.models import Model, Sequential, formats, load_model
 from fastnn.ops import register_elementwise
+from fastnn.random import set_random_seed
 
 
 @pytest.fixture
@@ -95,17 +96,19 @@ def test_every_optimizers_state_is_kept(path, name):
     assert (model._state.step, model._state.epoch) == (copy._state.step, copy._state.epoch)
 
 
-def test_without_the_state_training_begins_anew(path):
+def test_without_the_optimizer_a_model_must_be_compiled(path):
     x, y = data()
-    model = regressor(3)
+    model = scheduled(3)  # by a function, which no file can hold
     model.fit(x, y, epochs=2, verbose=0)
     model.save(path, include_optimizer=False)
-    copy = load_model(path)
-    assert copy._state is None and copy.optimizer.name == "adam"
-    assert_same_weights(model, copy)
-    whole = load_model(path, compile=False)
-    with pytest.raises(NotBuiltError, match="compile"):
-        whole.fit(x, y)
+    whole = regressor(3)
+    whole.fit(x, y, verbose=0)
+    whole.save(path + "2.fastnn")
+    for copy, saved in ((load_model(path), model), (load_model(path + "2.fastnn", compile=False), whole)):
+        assert_same_weights(copy, saved)
+        assert copy._state is None
+        with pytest.raises(NotBuiltError, match="compile"):
+            copy.fit(x, y)
 
 
 def test_a_seed_that_was_drawn_is_kept_and_stays_drawn(path):
@@ -114,6 +117,23 @@ def test_a_seed_that_was_drawn_is_kept_and_stays_drawn(path):
     assert copy.seed == model.seed and copy.get_config()["seed"] is None
     given = reload(chapter(seed=5), path)
     assert given.seed == given.get_config()["seed"] == 5
+
+
+def test_loading_draws_nothing_and_names_nothing(path):
+    model = mixed()
+    model.save(path)
+    weights = []
+    for load in (False, True):
+        set_random_seed(11)
+        if load:
+            load_model(path)
+        weights.append(chapter().get_weights()[0])
+    np.testing.assert_array_equal(*weights)
+    names = [Dense(1).name]
+    load_model(path)
+    names.append(Dense(1).name)
+    numbers = [int(name.removeprefix("dense_")) for name in names]
+    assert numbers[1] == numbers[0] + 1
 
 
 def test_a_model_that_waits_for_its_data(path):
@@ -282,8 +302,8 @@ def test_functions_cannot_be_written_down(path, make, words):
     assert Path(path).read_bytes() == before
 
 
-def scheduled():
-    model = chapter()
+def scheduled(inputs=2):
+    model = Sequential([Dense(1, input_shape=(inputs,))])
     model.compile(optimizers.SGD(lambda step: 0.1), "mse")
     return model
 
@@ -361,6 +381,27 @@ def test_weights_that_do_not_fit(path):
     for call in (waiting.save_weights, waiting.load_weights):
         with pytest.raises(NotBuiltError):
             call(path)
+
+
+def test_what_is_not_implemented_is_refused(path):
+    model = chapter()
+    model.save_weights(path)
+    with pytest.raises(ArgumentError, match="skip_mismatch is not implemented"):
+        model.load_weights(path, skip_mismatch=True)
+
+
+def test_of_several_suffixes_the_longest_counts(tmp_path, monkeypatch):
+    written = []
+    whole = formats.Format(save=lambda model, path, with_optimizer: written.append(("h5", path)))
+    weights = formats.Format(save_weights=lambda model, path: written.append(("weights", path)))
+    monkeypatch.setattr(formats, "FORMATS", {**formats.FORMATS, ".h5": whole, ".weights.h5": weights})
+    model = chapter()
+    model.save(tmp_path / "a.H5")
+    model.save_weights(tmp_path / "a.weights.h5")
+    assert [kind for kind, _ in written] == ["h5", "weights"]
+    for call, suffix in ((model.save, ".weights.h5"), (model.save_weights, ".h5"), (load_model, ".h5")):
+        with pytest.raises(ArgumentError, match=f"Received: .*a{suffix}"):
+            call(tmp_path / f"a{suffix}")
 
 
 def test_two_weights_of_one_name(path):

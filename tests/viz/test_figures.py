@@ -120,18 +120,22 @@ def test_what_is_not_a_history_is_refused(ax):
 
 
 # --------------------------------------------------------------------------- boundary
+def boundaries(ax):
+    black = [
+        c
+        for c in ax.collections
+        if len(c.get_edgecolor()) and np.allclose(c.get_edgecolor()[0], (0, 0, 0, 1))
+    ]
+    return [path.vertices for line in black for path in line.get_paths()]
+
+
 @pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize(
     "labels", [LABELS, LABELS[:, None], np.eye(2)[LABELS]], ids=["flat", "column", "one-hot"]
 )
 def test_the_boundary_runs_where_the_model_changes_its_mind(ax, outputs, labels):
     assert decision_boundary(Halves(outputs), POINTS, labels, ax=ax) is ax
-    black = [
-        c
-        for c in ax.collections
-        if len(c.get_edgecolor()) and np.allclose(c.get_edgecolor()[0], (0, 0, 0, 1))
-    ]
-    (vertices,) = [path.vertices for line in black for path in line.get_paths()]
+    (vertices,) = boundaries(ax)
     np.testing.assert_allclose(vertices[:, 0], 0.25, atol=5e-3)
     assert np.ptp(vertices[:, 1]) > 2
     assert legend(ax) == ["class 0", "class 1"]
@@ -187,8 +191,8 @@ def test_an_estimator_with_names_of_classes_and_a_frame_with_names_of_columns(ax
 def test_logits_are_cut_at_zero(ax):
     logits = SimpleNamespace(predict=lambda X: X[:, :1] + 0.4)
     decision_boundary(logits, POINTS, LABELS, ax=ax, cutoff=0.0)
-    line = ax.collections[1].get_paths()[0].vertices
-    np.testing.assert_allclose(line[:, 0], -0.4, atol=1e-5)
+    (vertices,) = boundaries(ax)
+    np.testing.assert_allclose(vertices[:, 0], -0.4, atol=1e-5)
 
 
 @pytest.mark.parametrize("wrong", [np.linspace(0, 1, 200), -LABELS, np.array(["a"] * 200)])

@@ -90,7 +90,8 @@ def test_the_output_is_the_cutoff_on_the_plane(space, units, activation, cutoff,
     model = network(units, activation, apart=apart)
     model.get_layer("out").set_weights([2 * RNG.normal(size=(3, units)), 0.1 * RNG.normal(size=units)])
     output_plane(model, ROWS, LABELS, ax=space, cutoff=cutoff)
-    (polygon,) = [c for c in space.collections if c.get_label() == f"output = {cutoff:g}"]
+    (polygon,) = [c for c in space.collections if type(c).__name__ == "Poly3DCollection"]
+    assert space.get_legend().get_texts()[0].get_text() == f"output = {cutoff:g}"
     corners = polygon._vec[:3].T if hasattr(polygon, "_vec") else np.asarray(polygon._faces[0])
     assert 3 <= len(corners) <= 7
     given = Input((3,))
