@@ -144,8 +144,8 @@ class TensorBoard(Callback):
         self._run = f"{time.time_ns():x}"  # in the names of this training's files
         self._sizes: dict[str, dict[str, int]] = {}  # bytes of its files, by folder and name
         self._purge_step = 0
-        self._begun = self._described = False
-        self._epoch = self._epochs_ended = 0
+        self._described = False
+        self._epoch = 0  # epochs that have ended: the number of the one under way
         self._batches = 0  # the step of the last row of batches
         self._time = self._batch_time = time.perf_counter()
         self._iterations = 0  # steps before the epoch
@@ -159,10 +159,8 @@ class TensorBoard(Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Before the first epoch, write what does not change: graph, summary, hyperparameters."""
         self._epoch = epoch
-        if not self._begun:
-            self._begun = True
-            goes_on = self._described or epoch > 0
-            self._purge_step = max(self._first_row(epoch), 1) if goes_on else 0
+        if not self._described:
+            self._purge_step = self._first_row(epoch) if epoch else 0
             self._describe()
         self._time = self._batch_time = time.perf_counter()
         self._iterations = self.model.iterations
@@ -185,11 +183,11 @@ class TensorBoard(Callback):
         if validation:
             self._file(VALIDATION).write(epoch, validation)
         self._flush()
-        self._epochs_ended = epoch + 1
+        self._epoch = epoch + 1
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Close the files; a training that was not cut short is marked as finished."""
-        if self._begun and (self._epochs_ended == self.params["epochs"] or self.model.stop_training):
+        if self._described and (self._epoch == self.params["epochs"] or self.model.stop_training):
             self._file(TRIAL).write(0, [trial_ends()])
         self._close()
 
@@ -208,9 +206,9 @@ class TensorBoard(Callback):
     # ------------------------------------------------------------------ what is written
     def _describe(self) -> None:
         """Write graph, text and hyperparameters, unless an earlier part of the run has done so."""
-        if self._described or (self._epoch and any(Path(self.log_dir, TRAIN).glob("*tfevents*"))):
-            return
         self._described = True
+        if self._epoch and any(Path(self.log_dir, TRAIN).glob("*tfevents*")):
+            return
         chosen = {**hyperparameters(self.model, self.params), **self.hparams}
         train = self._file(TRAIN)
         if self.write_graph:
@@ -283,6 +281,7 @@ class TensorBoard(Callback):
         self._close()
         self._run, self._sizes, self._described = str(state["run"]), sizes, bool(state["described"])
         self._epoch, self._batches = counts
+        self._purge_step = max(self._first_row(self._epoch), 1)  # what describes the model is at step 0
         for folder in (TRIAL, TRAIN, VALIDATION):
             cut_back(Path(self.log_dir, folder), self._run, sizes.get(folder, {}))
 

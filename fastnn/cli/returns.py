@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn import data
 from fastnn.cli.figures import check_output
 from fastnn.cli.terminal import Share, Whole, add_common, plural, seconds, table, widths
-from fastnn.data import Standardizer, WalkForward, Winsorizer, holdout_split
+from fastnn.data import WalkForward, holdout_split
 from fastnn.datasets import Windows, load_prices, load_stocks, monthly_returns, returns_windows
 from fastnn.errors import DataError, missing_extra
 from fastnn.layers import Dense, Dropout
@@ -104,8 +105,8 @@ def _compare(windows: Windows, train: Rows, test: Rows, args: argparse.Namespace
         from sklearn.linear_model import LogisticRegression
     except ImportError:
         raise missing_extra("scikit-learn", "table", "fastnn returns") from None
-    clip = Winsorizer().fit(windows.X[train])
-    scale = Standardizer().fit(clip.transform(windows.X[train]))
+    clip = data.Winsorizer().fit(windows.X[train])
+    scale = data.Standardizer().fit(clip.transform(windows.X[train]))
     x_train, x_test = (scale.transform(clip.transform(windows.X[rows])) for rows in (train, test))
     layers: list[Any] = []
     for width in args.hidden:
@@ -126,8 +127,8 @@ def _scores(windows: Windows, test: Rows, probabilities: Rows) -> Scores:
     for month in dates.unique():
         rows = dates == month
         if 0 < y[rows].mean() < 1:  # a month in which all stocks rise, or all fall, has no AUC
-            monthly.append(AUC()(y[rows], probabilities[rows]))
-    return Scores(AUC()(y, probabilities), float(np.mean(monthly)) if monthly else float("nan"))
+            monthly.append(float(AUC()(y[rows], probabilities[rows])))
+    return Scores(float(AUC()(y, probabilities)), float(np.mean(monthly)) if monthly else float("nan"))
 
 
 def _cells(network: Scores, linear: Scores) -> list[str]:

@@ -77,6 +77,8 @@ def _parse(pandas: Any, index: Any, where: str, date_format: str | None) -> Any:
         hint = "" if date_format else "; for another form give `date_format`, such as '%m/%d/%Y'"
         wanted = date_format or "ISO dates such as 2010-01-29"
         raise DataError(f"{where}: expected {wanted}{hint}. Received: {texts[bad]!r} in row {bad}.") from None
+    if not isinstance(dates, pandas.DatetimeIndex):  # pandas 2 keeps texts of several time zones as objects
+        raise DataError(f"{where}: expected one time zone. Received: several.")
     if date_format and "%d" not in date_format and "%m" in date_format:  # a month is known at its end
         dates = dates + pandas.offsets.MonthEnd(0)
     return dates

@@ -95,16 +95,36 @@ def clean(
         raise DataError(f"{where}: expected at least one row. Received: a table without rows.")
     report: Report = dict(table.attrs.get("report", {}))
     if table.index.nlevels > 1:
-        table = table.reset_index()
+        table = _levels_as_columns(pandas, table, where)
     ticker = ticker if ticker is not None else _named(table, TICKER_NAMES)
     if ticker is not None:
         return _from_long(pandas, table, date, ticker, price, date_format, where, report), report
     return _from_wide(pandas, table, date, price, date_format, where, report), report
 
 
+def _levels_as_columns(pandas: Any, table: Any, where: str) -> Any:
+    """Turn the two levels of an index, dates and tickers in either order, into columns."""
+    if table.index.nlevels != 2:
+        raise DataError(
+            f"{where}: expected an index of dates, or of dates and tickers. "
+            f"Received: {table.index.nlevels} levels."
+        )
+    dates = [isinstance(level, (pandas.DatetimeIndex, pandas.PeriodIndex)) for level in table.index.levels]
+    if None in table.index.names and sum(dates) == 1:
+        table = table.rename_axis(["date", "ticker"] if dates[0] else ["ticker", "date"])
+    return table.reset_index()
+
+
 def _named(table: Any, names: tuple[str, ...]) -> Any:
-    """Return the column with the first of these names, in any case; or None."""
-    spelled = {str(column).lower(): column for column in reversed(list(table.columns))}
+    """Return the column with the first of these names, in any case; or None.
+
+    A column with fractions is none of them: in a wide table, ``'DAY'`` and ``'NAME'`` are stocks.
+    """
+    spelled = {
+        str(column).lower(): column
+        for column, kind in zip(table.columns[::-1], table.dtypes.iloc[::-1], strict=True)
+        if names is PRICE_NAMES or getattr(kind, "kind", "O") != "f"
+    }
     return next((spelled[name] for name in names if name in spelled), None)
 
 

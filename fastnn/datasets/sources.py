@@ -43,7 +43,8 @@ def load_prices(
 
     Notes
     -----
-    Real prices that need no file: :func:`load_stocks` and :func:`load_sp500`.
+    Real prices that need no file come with the extra ``fastnn[data]``: :func:`load_stocks` (from skfolio,
+    BSD-3-Clause) and :func:`load_sp500` (from great_tables, MIT, and skfolio).
 
     Examples
     --------
@@ -104,7 +105,7 @@ def load_sp500() -> Any:
     Examples
     --------
     >>> from fastnn.datasets import load_sp500
-    >>> load_sp500().loc["1989-12":"1990-01"].resample("ME").last()["SP500"].tolist()
+    >>> load_sp500().loc[["1989-12-29", "1990-01-31"], "SP500"].tolist()
     [353.4, 329.08]
     """
     needed = "fastnn.datasets.load_sp500"

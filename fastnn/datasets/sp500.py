@@ -17,7 +17,7 @@ from fastnn.datasets.sources import load_sp500
 from fastnn.errors import ArgumentError, DataError
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class IndexMonths:
     """A month's normalised close and moving average, and the next month's normalised close.
 

@@ -31,7 +31,7 @@ CHAPTER_FAULTS = (
 )
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Windows:
     """Rows of lagged returns and what followed them.
 
@@ -115,6 +115,8 @@ class Windows:
         index = pandas.MultiIndex.from_arrays([self.tickers, self.dates], names=["ticker", "date"])
         frame = pandas.DataFrame(np.asarray(self.X), index=index, columns=self.columns)
         frame.insert(0, "label" if self.y.dtype == np.int8 else "target", self.y)
+        for name in set(self.codes) - {"ticker"}:
+            frame[name] = pandas.Categorical.from_codes(self.codes[name], self.levels[name])
         return frame
 
 

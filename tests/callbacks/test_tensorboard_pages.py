@@ -20,7 +20,6 @@ pytest.importorskip("selenium", reason="selenium, which drives the browser, is n
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.slow,
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed"),
 ]
 #: Most seconds until the server answers, and until a page is drawn.

@@ -18,7 +18,7 @@ def report(frame):
 
 def test_daily_closes_against_pandas():
     prices = daily("2010-01-01", "2012-12-31", stocks=5)
-    expected = prices.resample("ME").last().pct_change(fill_method=None).iloc[1:]
+    expected = prices.resample(pandas.offsets.MonthEnd()).last().pct_change(fill_method=None).iloc[1:]
     found = monthly_returns(prices)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert (found.index == expected.index).all() and list(found.columns) == list(prices.columns)
@@ -39,6 +39,8 @@ def test_every_layout_gives_the_same(tmp_path):
         shuffled,
         prices.stack(),
         prices.T.stack().rename("close"),
+        prices.stack().rename_axis([None, None]),
+        prices.T.stack().rename_axis([None, None]).to_frame("x"),
         prices.reset_index(),
         prices.to_period("D"),
         long.assign(date=long["date"].dt.strftime("%Y%m%d").astype(int)),
@@ -142,7 +144,10 @@ def test_unsorted_dates_are_sorted_and_counted():
 
 
 def test_mixed_frequencies():
-    days, months = daily("2010-01-01", "2010-06-30"), daily("2010-07-01", "2010-12-31").resample("ME").last()
+    days, months = (
+        daily("2010-01-01", "2010-06-30"),
+        daily("2010-07-01", "2010-12-31").resample(pandas.offsets.MonthEnd()).last(),
+    )
     found = monthly_returns(pandas.concat([days, months]))
     whole = monthly_returns(pandas.concat([days, daily("2010-07-01", "2010-12-31")]))
     np.testing.assert_allclose(found, whole)
@@ -248,8 +253,8 @@ def test_tables_that_are_no_prices():
         (pandas.concat([good, good], axis=1), "must be unique. Received: 'T0'"),
         (good.assign(Open=1.0, High=1.0, Low=1.0, Close=1.0), "look like one stock's"),
         (pandas.concat({"Close": good}, axis=1), "one level of column names"),
+        (good.assign(a=1, b=2).set_index(["a", "b"], append=True), "Received: 3 levels"),
         (good.set_axis([pandas.NaT, *good.index[1:]]), "none in row 0"),
-        (pandas.DataFrame({"date": [1.5, 2.5], "A": [1.0, 2]}), "expected dates. Received: float64"),
         (pandas.DataFrame({"date": [1, 2], "A": [1.0, 2]}), "look like 20100129"),
         (pandas.DataFrame({"date": ["2010-01-31", "2010-02-30"], "A": [1.0, 2]}), "'2010-02-30' in row 1"),
         (
@@ -263,8 +268,17 @@ def test_tables_that_are_no_prices():
     ):
         with pytest.raises(DataError, match=message):
             monthly_returns(table)
+    with pytest.raises(DataError, match=r"expected dates. Received: float64"):
+        monthly_returns(pandas.DataFrame({"date": [1.5, 2.5], "A": [1.0, 2]}), date="date")
     with pytest.raises(UnknownNameError, match="Received: 'px'"):
         monthly_returns(good, price="px")
+
+
+def test_stocks_with_names_of_dates_and_tickers():
+    prices = daily(stocks=3).set_axis(["DAY", "NAME", "TIME"], axis=1)
+    assert list(monthly_returns(prices).columns) == ["DAY", "NAME", "TIME"]
+    plain = prices.rename_axis("Date").reset_index()
+    assert list(monthly_returns(plain).columns) == ["DAY", "NAME", "TIME"]
 
 
 def test_one_stock_as_a_series():

@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from panels import daily, pandas
 
+from fastnn import data
+from fastnn.data import WalkForward, time_split
 from fastnn.datasets import monthly_returns, returns_windows, sp500_sma
 
+pytest.importorskip("sklearn")
 CUT = "2008-06-30"
 
 
@@ -60,25 +63,24 @@ def test_the_target_of_the_index_is_the_next_month():
     assert not (months.y[:, None] == months.X).any()
 
 
-@pytest.mark.parametrize("expanding", [True, False])
-def test_fitted_transformers_and_folds(expanding):
-    data = pytest.importorskip("fastnn.data")
+@pytest.mark.parametrize("rolling", [False, True])
+def test_fitted_transformers_and_folds(rolling):
     prices = daily("2000-01-01", "2010-12-31", stocks=6)
     fitted = []
     for version in (prices, changed_after(prices, CUT, 3)):
         windows = returns_windows(monthly_returns(version), 24, month="onehot")
-        train = windows[windows.dates <= CUT]
-        clip = data.Winsorizer().fit(train.X)
-        scale = data.Standardizer().fit(clip.transform(train.X))
-        clipped = np.asarray(scale.transform(clip.transform(train.X)))
-        fitted.append((clip, scale, clipped))
-    one, other = fitted
-    assert one[2].tobytes() == other[2].tobytes()
-    for estimator, same in zip(one[:2], other[:2], strict=True):
-        for name, value in vars(estimator).items():
-            if name.endswith("_") and isinstance(value, np.ndarray):
-                np.testing.assert_array_equal(value, getattr(same, name))
-    folds = list(data.WalkForward(n_splits=5, expanding=expanding).split(windows.X, groups=windows.dates))
+        train = time_split(windows.dates, train_until=CUT)[0]
+        clip = data.Winsorizer().fit(windows.X[train])
+        scale = data.Standardizer().fit(clip.transform(windows.X[train]))
+        rows = np.asarray(scale.transform(clip.transform(windows.X[train])))
+        learned = {
+            name: value for part in (clip, scale) for name, value in vars(part).items() if name[-1] == "_"
+        }
+        fitted.append((rows.tobytes(), {name: np.asarray(value).tolist() for name, value in learned.items()}))
+    assert fitted[0] == fitted[1] and len(fitted[0][1]) >= 4
+    folds = list(WalkForward(5, rolling=rolling, purge=1).split(windows.X, groups=windows.dates))
     assert len(folds) == 5
+    tested = np.concatenate([windows.dates[test].unique() for _, test in folds])
+    assert len(np.unique(tested)) == len(tested)
     for train, test in folds:
         assert windows.dates[train].max() < windows.dates[test].min()

@@ -12,6 +12,8 @@ from panels import STOCKS, daily, monthly, needs_shared_data, pandas
 
 from fastnn.datasets import monthly_returns, returns_windows, synthetic_panel
 from fastnn.errors import ArgumentError, DataError, DtypeError
+from fastnn.layers import Dense
+from fastnn.models import Sequential
 
 
 def naive(returns, lags):
@@ -86,6 +88,7 @@ def test_categories_one_hot_and_as_codes():
         np.testing.assert_array_equal(found[expected.columns], expected)
         np.testing.assert_array_equal(found.sum(axis=1), 1)
     coded = returns_windows(panel, 24, year="codes", month="codes", ticker="codes")
+    assert list(coded.table()["month"]) == list(coded.dates.month)
     assert coded.X.shape[1] == 24 and coded.codes["ticker"].dtype == np.int32
     for name, values in (("year", coded.dates.year), ("month", coded.dates.month), ("ticker", coded.tickers)):
         assert [coded.levels[name][code] for code in coded.codes[name]] == list(values)
@@ -190,6 +193,17 @@ def test_memory_is_that_of_the_panel():
     assert windows.X.shape[0] == 93 * 2000
     assert peak < 3 * panel.to_numpy().nbytes
     assert peak < windows.X.nbytes / 5
+
+
+def test_windows_train_as_their_table_does():
+    windows = returns_windows(synthetic_panel(40, 60, signal=0.5, seed=1), 12, month="onehot")
+    fitted = []
+    for x in (windows.X, np.asarray(windows.X)):
+        model = Sequential([Dense(8, "relu", input_shape=(24,)), Dense(1, "sigmoid")], seed=1)
+        model.compile("adam", "binary_crossentropy", metrics=["AUC"])
+        history = model.fit(x, windows.y, epochs=3, validation_split=0.25, verbose=0)
+        fitted.append((history.history, model.predict(x, verbose=0).tobytes()))
+    assert fitted[0] == fitted[1] and len(fitted[0][0]["val_AUC"]) == 3
 
 
 @needs_shared_data

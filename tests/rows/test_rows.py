@@ -74,7 +74,7 @@ def test_what_it_says_of_itself():
     with pytest.raises(IndexError, match="expected 0 to 6"):
         x.column(7)
     with pytest.raises(ValueError, match="no array to share"):
-        np.array(x, copy=False)
+        x.__array__(copy=False)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from fastnn.callbacks import Callback
 from fastnn.data import Gathered, Part
 from fastnn.errors import DataError, DtypeError, ShapeError
 from fastnn.models import Sequential
+from fastnn.training.parts import check_parts
 
 LAGS = 24
 
@@ -323,6 +324,25 @@ def test_a_value_that_is_not_finite_is_named(value, overlapping):
     with pytest.raises(DataError, match=message):
         narrow().predict(np.asarray(x))
     assert np.isfinite(narrow().predict(x[[0, 1, 4]])).all(), "a window that is not used does no harm"
+
+
+@pytest.mark.parametrize("step", [1, -1, 2, -3])
+@pytest.mark.parametrize("column_step", [1, -1])
+@pytest.mark.parametrize("run", [1, 5])
+def test_just_the_windows_that_hold_a_value_are_refused(step, column_step, run):
+    panel = np.arange(14, dtype=np.float32)
+    view = np.lib.stride_tricks.sliding_window_view(panel, 4)[::step, ::column_step]
+    for position in range(len(panel)):
+        panel[position : position + run] = np.nan
+        for window in range(len(view)):
+            x = Gathered([Part(view, [window, window])])
+            try:
+                check_parts(x, "float", "x", "float32")
+                refused = False
+            except DataError:
+                refused = True
+            assert refused == bool(np.isnan(view[window]).any())
+        panel[:] = np.arange(14)
 
 
 @pytest.mark.parametrize("overlapping", [True, False])

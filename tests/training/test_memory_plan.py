@@ -12,6 +12,7 @@ from fastnn.graph.autodiff import backward
 from fastnn.graph.plan import plan
 from fastnn.graph.trace import Graph
 from fastnn.ops.registry import Spec
+from fastnn.program import PartSource
 
 
 def random_graph(seed, wide):
@@ -71,9 +72,18 @@ def reaching(graph, value):
     return found
 
 
-def planned(graph, size, in_place=False):
+def sources_of(graph, parts):
+    """Return the inputs' sources; where `parts`, every second input is in two."""
+    found = ["float32"] * len(graph.inputs)
+    for value in graph.inputs[::2] if parts else ():
+        widths = [width for width in (value.spec.size // 2, -(-value.spec.size // 2)) if width]
+        found[value.offset] = tuple(PartSource("float32", width, 1) for width in widths)
+    return found
+
+
+def planned(graph, size, in_place=False, parts=False):
     return plan(
-        graph, "float32", sources=["float32"] * len(graph.inputs), accumulators=["loss"], parameters=size,
+        graph, "float32", sources=sources_of(graph, parts), accumulators=["loss"], parameters=size,
         gradients=size, in_place=in_place,
     )  # fmt: skip
 
@@ -99,16 +109,19 @@ class Arena:
         )
 
 
-def replay(graph, program):
+def replay(graph, program, parts=False):
     """Check every read of every temporary; returns the temporaries' sizes."""
     arena = Arena(program.arena_row_bytes)
     block = list(program.block)
     sizes = []
-    inputs = {value.offset: value for value in graph.inputs}
-    while block and block[0].op in ("order", "gather"):
+    inputs = []  # of each of the caller's arrays: which input it belongs to
+    for value, source in zip(graph.inputs, sources_of(graph, parts), strict=True):
+        inputs += [value] if source == "float32" else [value] * (3 * len(source))
+    assert len(program.inputs) == len(inputs)
+    while block and block[0].op in ("order", "gather", "gather_part"):
         instruction = block.pop(0)
-        if instruction.op == "gather":
-            order, source = instruction.inputs
+        if instruction.op != "order":
+            order, source = instruction.inputs[:2]
             assert (arena.owner[order.offset : order.offset + 8] == -2).all(), "the order was overwritten"
             value = inputs[source.index]
             arena.write(instruction.outputs[0], value.number, value.spec)
@@ -134,15 +147,28 @@ def replay(graph, program):
     return sizes
 
 
+@pytest.mark.parametrize("parts", [False, True], ids=["arrays", "parts"])
 @pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("seed", range(25))
-def test_live_values_never_overlap(seed, wide, in_place):
+def test_live_values_never_overlap(seed, wide, in_place, parts):
     graph, size = random_graph(seed, wide)
-    program = planned(graph, size, in_place)
-    sizes = replay(graph, program)
+    program = planned(graph, size, in_place, parts)
+    sizes = replay(graph, program, parts)
     assert max(sizes) <= program.arena_row_bytes
     assert all(ref.offset % 4 == 0 for i in program.block for ref in (*i.inputs, *i.outputs))
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("seed", range(25))
+def test_blocks_do_not_depend_on_parts(seed, in_place):
+    """A table in parts is cut into the blocks that it would be as an array, so that sums are the same."""
+    graph, size = random_graph(seed, True)
+    programs = [planned(graph, size, in_place, parts) for parts in (False, True)]
+    cuts = [[executor.rows_per_block(program, batch) for batch in (32, 5_000)] for program in programs]
+    assert cuts[0] == cuts[1]
+    kept = [program.arena_row_bytes - program.parts_row_bytes for program in programs]
+    assert kept[0] == kept[1]
 
 
 @pytest.mark.parametrize("wide", [False, True])

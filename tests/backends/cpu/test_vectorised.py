@@ -15,7 +15,7 @@ from fastnn.backends.cpu.lowering import Target
 from fastnn.backends.cpu.registers import ROWS, at
 from fastnn.ops import registry
 from fastnn.ops.registry import Spec
-from fastnn.program import Instruction, Ref
+from fastnn.program import Instruction, PartSource, Ref
 
 pytestmark = pytest.mark.skipif(
     platform.machine().lower() not in ("x86_64", "amd64"), reason="reads x86-64 assembly"
@@ -148,6 +148,21 @@ def test_gather_of_adjacent_columns_moves_many_at_once(source, move, assembly):
     attrs = {"source": source, "contiguous": True}
     code = assembly(Case("gather", [INDEX, ROWS64], [ROWS64], attrs=attrs), np.float32)
     assert re.search(rf"{move}\s.*%[yz]mm", code) or "memcpy" in code
+
+
+@pytest.mark.parametrize("source", ["float32", "float64"])
+@pytest.mark.parametrize("step", [1, -1], ids=["forwards", "backwards"])
+@pytest.mark.parametrize("units_major", [False, True])
+def test_rows_in_parts_are_clipped_and_standardised_in_the_vector_lanes(source, step, units_major, assembly):
+    attrs = {"part": PartSource(source, 64, step), "column": 0}
+    case = Case(
+        "gather_part", [INDEX, ROWS64, ROWS64, ROWS64], [ROWS64], attrs=attrs, units_major=units_major
+    )
+    code = assembly(case, np.float32)
+    suffix = FLOATS[np.dtype(source).type]
+    for arithmetic in ("vmax", "vmin", "vsub", "vmul"):
+        assert re.search(rf"{arithmetic}{suffix}\s.*%[yz]mm", code), arithmetic
+    assert "prefetch" in code
 
 
 def test_order_of_an_epoch_is_drawn_in_the_vector_lanes(assembly):
