@@ -86,8 +86,7 @@ class Evaluator:
             return float("nan")
         prediction = predictions[self.plan.stored[k]]
         weight = table.weights[k] if weighted else None
-        return metric(
-            target[: len(prediction)],
-            prediction,
-            None if weight is None else weight[: len(prediction)].ravel(),
-        )
+        seen: Any = slice(len(prediction))
+        if self.rows < len(prediction):  # the epoch's steps have not come to all rows
+            seen = np.flatnonzero(~np.isnan(prediction[:, 0]))
+        return metric(target[seen], prediction[seen], None if weight is None else weight[seen].ravel())

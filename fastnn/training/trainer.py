@@ -114,6 +114,7 @@ class Training:
                 while epoch < epochs and not model.stop_training:
                     if every_epoch:
                         callbacks.call("on_epoch_begin", epoch, {})
+                        self._forget_predictions()
                         log = self._steps(1, callbacks if callbacks.wants_batches else None)
                         if not len(log):
                             break
@@ -143,6 +144,12 @@ class Training:
         unread = self.session.epoch - self._epochs_before - epoch
         if unread > 0:
             history.extend(epoch, self._evaluator.columns(self.session.finished()[-unread:]))
+
+    def _forget_predictions(self) -> None:
+        """Mark all rows as not seen, where an epoch does not come to all of them."""
+        if self.rows < self.table.rows:
+            for predictions in self.predictions:
+                predictions.fill(np.nan)
 
     def _set_learning_rate(self) -> None:
         """Write the optimizer's learning rate where the kernels read it: a callback may have changed it."""
