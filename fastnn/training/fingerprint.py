@@ -86,14 +86,14 @@ def content_hash(arrays: Sequence[tuple[str, np.ndarray]]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         size, rows = _bytes(array), len(array)
         if size <= BLOCK_BYTES:
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
             continue
         block = max(1, BLOCK_BYTES * rows // size)
         starts = range(0, rows, block)
         if size > MOST_BYTES:
             starts = np.linspace(0, rows - block, MOST_BYTES // BLOCK_BYTES).astype(np.int64).tolist()
         for start in starts:
-            digest.update(np.ascontiguousarray(array[start : start + block]))
+            digest.update(np.ascontiguousarray(array[start : start + block]).data)
     return digest.hexdigest()
 
 
