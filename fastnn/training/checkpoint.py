@@ -36,7 +36,7 @@ class Checkpointing:
         Those of the class BackupAndRestore are handed the backups; the others' states are in them.
     history : History
     arguments : dict
-        Arguments of ``fit`` that matter, as plain data: ``'initial_epoch'``, ``'validation'``.
+        Further arguments of ``fit`` that make a training this one, as plain data.
     validation : Table or None
     """
 

@@ -53,7 +53,7 @@ def train(folder: Path, backup: dict | None = None) -> str:
     if backup is not None:
         callbacks.append(BackupAndRestore(folder / "backup", **backup))
     history = model.fit(
-        X, Y, 8, 12, verbose=0, callbacks=callbacks, validation_split=0.2, threads=1
+        X, Y, 8, 8, verbose=0, callbacks=callbacks, validation_split=0.2, threads=1
     )  # fmt: skip
     log = (folder / "log.csv").read_text()
     return f"{history.certificate()}\n{sorted(history.history.items())}\n{log}"
