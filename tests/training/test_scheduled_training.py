@@ -7,7 +7,7 @@ from training_nets import digest, table
 from fastnn import layers, optimizers, schedules
 from fastnn.backends.cpu.executor import Session
 from fastnn.callbacks import Callback
-from fastnn.models import Sequential
+from fastnn.models import Sequential, load_model
 from fastnn.training import trainer
 
 SCHEDULES = [
@@ -181,3 +181,14 @@ def test_an_error_names_the_rate_of_its_step():
     with pytest.raises(ArithmeticError, match=r"learning rate 1e\+30"):
         fit(model)
     assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+@each_schedule
+def test_a_saved_model_goes_on_with_its_schedule(schedule, tmp_path):
+    whole, begun = network(optimizers.Adam(schedule)), network(optimizers.Adam(schedule))
+    fit(whole)
+    fit(begun, epochs=1)
+    begun.save(tmp_path / "begun.fastnn")
+    resumed = load_model(tmp_path / "begun.fastnn")
+    fit(resumed, initial_epoch=1)
+    assert digest(*resumed.get_weights()) == digest(*whole.get_weights())
