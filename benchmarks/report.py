@@ -5,6 +5,8 @@ from __future__ import annotations
 from statistics import median, quantiles
 from typing import Any
 
+from benchmarks.limits import floor_us
+
 OURS = "fastnn"
 
 
@@ -23,6 +25,9 @@ def judge(rows: list[dict[str, Any]], tolerance: float) -> None:
     """
     losses = [r["final_loss"] for r in rows if "final_loss" in r and not r["deviation"]]
     for row in rows:
+        if "prediction_error" in row:
+            wrong = not row["prediction_error"] <= tolerance  # also catches NaN
+            row["verdict"] = f"void: probabilities off by {row['prediction_error']:.1e}" if wrong else "ok"
         if "final_loss" not in row:
             continue
         row["reference_loss"] = reference = median(losses) if losses else None
@@ -46,13 +51,15 @@ def compare(rows: list[dict[str, Any]]) -> None:
             row["ratio_to_ours"] = row["median_us"] / ours
 
 
-def add_peak_fraction(rows: list[dict[str, Any]], workloads: dict[str, Any], peak: dict[str, float]) -> None:
-    """Adds the share of the cores' measured GEMM peak (GFLOP/s by dtype) in the matrix products."""
+def add_limits(rows: list[dict[str, Any]], workloads: dict[str, Any], limits: dict[str, Any]) -> None:
+    """Adds the share of the cores' measured GEMM peak in the products, the step's floor and its share."""
     for row in rows:
         w = workloads[row["workload"]]
-        if w["kind"] == "steps" and "median_us" in row:
+        if w["kind"] in ("steps", "many", "predict") and "median_us" in row:
             gflops = w["step_flops"] / (row["median_us"] * 1e3)
-            row["fraction_of_peak"] = gflops / (peak[w["dtype"]] * row["threads"])
+            row["fraction_of_peak"] = gflops / (limits["gflops"][w["dtype"]] * row["threads"])
+            row["floor_us"] = floor_us(w, row["threads"], limits)
+            row["fraction_of_floor"] = row["floor_us"] / row["median_us"]
 
 
 def _number(value: float | None, form: str = ".3g", suffix: str = "") -> str:
@@ -62,7 +69,8 @@ def _number(value: float | None, form: str = ".3g", suffix: str = "") -> str:
 
 
 HEAD = ("workload", "threads", "rival",
-        "us/step", "IQR", "x ours", "first call s", "of peak", "cpu", "loss", "note")  # fmt: skip
+        "us/step", "IQR", "x ours", "first call s", "of peak", "of floor", "MB", "cpu", "loss",
+        "note")  # fmt: skip
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -72,7 +80,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         start = (r["workload"] + (f", {r['cache']} cache" if "cache" in r else ""), str(r["threads"]), name)
         if "median_us" not in r:
             why = r.get("unsupported") or r.get("error", "")
-            lines.append((*start, "-", *[""] * 6, why))
+            lines.append((*start, "-", *[""] * 8, why))
             continue
         note = r.get("verdict", "").removeprefix("ok")
         if "total_s" in r:
@@ -82,6 +90,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         lines.append((
             *start, _number(r["median_us"]), _number(r["iqr_us"]), _number(r.get("ratio_to_ours")),
             _number(r.get("first_call_s"), ".2f"), _number(r.get("fraction_of_peak"), ".0%"),
+            _number(r.get("fraction_of_floor"), ".0%"), _number(r.get("peak_mb"), ".0f"),
             _number(r.get("cpu_share"), ".2f"), _number(r.get("final_loss"), ".4f"), note.lstrip("; "),
         ))  # fmt: skip
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]

@@ -14,17 +14,24 @@ import select
 import subprocess
 import sys
 import tempfile
+import time
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.environment import REMOVED, child_env, load, machine
-from benchmarks.report import add_peak_fraction, compare, judge, summarise, table
+from benchmarks.report import add_limits, compare, judge, summarise, table
 from benchmarks.rivals import RIVALS
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import QUICK, WORKLOADS, Workload
 
 ROOT = Path(__file__).resolve().parent.parent
+CHECKOUT = (ROOT / "fastnn").is_dir()
 START_LIMIT_S, REPEAT_LIMIT_S = 600.0, 180.0
+
+
+#: Of a smoke test: one of each family, the quickest to start.
+QUICK_RIVALS = ("fastnn", "numpy", "sklearn", "torch", "jax:scan", "jax:vmap", "onnxruntime")
 
 
 class Failed(Exception):
@@ -39,7 +46,7 @@ class Worker:
         self.process = subprocess.Popen(
             [python, "-m", "benchmarks.worker", json.dumps(job)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, cwd=ROOT,
-            env=child_env(job["threads"], cache_dir),
+            env=child_env(job["threads"], cache_dir) | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 
     def read(self, limit: float) -> dict[str, Any]:
@@ -77,10 +84,11 @@ class Runner:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.cpus = args.cpus or sorted(os.sched_getaffinity(0))
+        self.began = time.perf_counter()
 
     def python(self, env: str) -> str:
-        if self.args.env_dir is None:
-            return sys.executable
+        if self.args.env_dir is None or (env == "fastnn" and not CHECKOUT):
+            return sys.executable  # also where fastnn was installed and not checked out
         return str(Path(self.args.env_dir).resolve() / f"bench-{env}" / "bin" / "python")
 
     def start(self, rival: str, w: Workload, threads: int, cache_dir: str | None = None) -> Worker:
@@ -89,18 +97,35 @@ class Runner:
                "cpus": self.cpus[:threads], "min_time": self.args.min_time}  # fmt: skip
         return Worker(self.python(r.env), job, cache_dir)
 
-    def peak(self) -> dict[str, Any]:
-        worker = Worker(self.python("numpy"), {"module": "gemm_peak", "threads": 1, "cpus": self.cpus[:1]})
+    def ask(self, env: str, module: str, threads: int) -> dict[str, Any]:
+        worker = Worker(self.python(env), {"module": module, "threads": threads, "cpus": self.cpus[:threads]})
         try:
-            return worker.read(60)
+            return worker.read(START_LIMIT_S)
         finally:
             worker.stop()
+
+    def limits(self, before: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What the machine can do: the best of NumPy's and our own exp, and of before and after the run."""
+        threads = min(max(self.args.threads), len(self.cpus))
+        found = self.ask("numpy", "limits", threads)
+        ours = self.ask("fastnn", "exponentials", 1)
+        found["exp_per_ns"] = {d: max(v, ours[d]) for d, v in found["exp_per_ns"].items()}
+        for name, values in (before or {}).items():  # a busy moment can only lower what is measured
+            if name in ("gflops", "exp_per_ns", "gb_per_s"):
+                found[name] = {key: max(value, found[name][key]) for key, value in values.items()}
+        return found | {"cache_bytes": last_cache()}
+
+    def rivals(self, w: Workload, threads: int) -> list[str]:
+        if self.args.rivals is not None:
+            return list(self.args.rivals)
+        known = list(RIVALS) if self.args.env_dir else importable()
+        return w.rivals_for(threads, known)
 
     def measure(self, w: Workload, threads: int) -> list[dict[str, Any]]:
         """All rivals on one workload, taking turns."""
         rows, workers = [], {}
         try:
-            for rival in self.args.rivals:
+            for rival in self.rivals(w, threads):
                 row: dict[str, Any] = {"workload": w.name, "threads": threads, "rival": rival}
                 rows.append(row)
                 print(f"  {w.name}, {threads} thread(s): {rival}", file=sys.stderr)
@@ -143,7 +168,7 @@ class Runner:
         rows: dict[tuple[str, str], dict[str, Any]] = {}
         totals: dict[tuple[str, str], list[float]] = {}
         for _ in range(self.args.repeats):
-            for rival in self.args.rivals:
+            for rival in self.rivals(w, threads):
                 with tempfile.TemporaryDirectory() as cache_dir:
                     for cache in ("empty", "warm"):
                         key = (rival, cache)
@@ -171,12 +196,17 @@ class Runner:
             "machine": machine(),
             "method": {"repeats": self.args.repeats, "min_time_s": self.args.min_time, "cpus": self.cpus,
                        "environment_1_thread": _difference(child_env(1))},
-            "gemm_peak_before": self.peak(),
+            "limits": self.limits(),
             "workloads": {name: WORKLOADS[name].describe() for name in self.args.workloads},
             "rows": [],
+            "not_run": [],
+            "seconds": {},
         }  # fmt: skip
         for name in self.args.workloads:
-            w = WORKLOADS[name]
+            w, began = WORKLOADS[name], time.perf_counter()
+            if began - self.began > 60 * self.args.budget:
+                result["not_run"].append(name)
+                continue
             for threads in self.args.threads:
                 if threads not in w.threads or threads > len(self.cpus):
                     continue
@@ -187,14 +217,25 @@ class Runner:
                     compare(group)
                 result["rows"] += rows
                 save(result, self.args.out)
-        result["gemm_peak_after"] = self.peak()
+            result["seconds"][name] = round(time.perf_counter() - began, 1)
+        result["limits"] = self.limits(result["limits"])
         result["machine"]["load_average_after"] = load()
-        # The better of the two: a busy moment can only lower what is measured.
-        peaks = [result[k]["gflops"] for k in ("gemm_peak_before", "gemm_peak_after")]
-        result["gemm_peak_gflops"] = {dtype: max(p[dtype] for p in peaks) for dtype in peaks[0]}
-        add_peak_fraction(result["rows"], result["workloads"], result["gemm_peak_gflops"])
+        add_limits(result["rows"], result["workloads"], result["limits"])
+        result["minutes"] = round((time.perf_counter() - self.began) / 60, 1)
         save(result, self.args.out)
         return result
+
+
+def importable() -> list[str]:
+    """The rivals whose packages this Python has."""
+    return [name for name, rival in RIVALS.items() if all(find_spec(package) for package in rival.needs)]
+
+
+def last_cache() -> int:
+    """Bytes of the largest cache; 32 MB where the system does not tell."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30}
+    sizes = [size for size in machine()["caches"].values() if size]
+    return max((int(size[:-1]) * units[size[-1]] for size in sizes), default=32 * 2**20)
 
 
 def _difference(env: dict[str, str]) -> dict[str, str]:
@@ -210,22 +251,43 @@ def save(result: dict[str, Any], out: str | None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
-    parser.add_argument("--rivals", nargs="+", choices=list(RIVALS), default=list(RIVALS))
+    rivals_help = "default: those the workload names; without --env-dir, of these, those this Python has"
+    parser.add_argument("--rivals", nargs="+", choices=list(RIVALS), help=rivals_help)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--min-time", type=float, default=0.3, help="seconds of work in one repeat")
-    parser.add_argument("--quick", action="store_true", help="3 repeats of 0.1 s, 1 thread: a smoke test")
+    parser.add_argument("--min-time", type=float, default=0.2, help="seconds of work in one repeat")
+    budget_help = "minutes after which no further workload is begun; those left are listed as not run"
+    parser.add_argument("--budget", type=float, default=55.0, help=budget_help)
+    quick_help = "a smoke test: a workload of each kind, one thread, 3 repeats of 0.05 s, 4 minutes"
+    parser.add_argument("--quick", action="store_true", help=quick_help)
+    parser.add_argument("--figure", help="PNG file of the ratios to fastnn (needs matplotlib)")
     parser.add_argument("--env-dir", help="the folder given to benchmarks.make_envs (else: this Python)")
     parser.add_argument("--cpus", nargs="+", type=int, help="cores to pin to: the first as many as threads")
     parser.add_argument("--out", help="JSON file, say benchmarks/results/NAME.json")
     args = parser.parse_args()
     if args.quick:
-        args.repeats, args.min_time, args.threads = 3, 0.1, [1]
+        args.repeats, args.min_time, args.threads, args.budget = 3, 0.05, [1], 4.0
+        if args.workloads == list(WORKLOADS):
+            args.workloads = list(QUICK)
+        if args.rivals is None:
+            known = list(RIVALS) if args.env_dir else importable()
+            args.rivals = [name for name in QUICK_RIVALS if name in known]
     print(f"{' and '.join(REMOVED)} are unset in every measured process.")
     result = Runner(args).run()
-    peaks = [result[k]["gflops"]["float32"] for k in ("gemm_peak_before", "gemm_peak_after")]
-    print(f"one core's float32 GEMM peak: {peaks[0]:.0f} GFLOP/s before, {peaks[1]:.0f} after the run\n")
+    limits = result["limits"]
+    print(
+        f"one core, float32: {limits['gflops']['float32']:.0f} GFLOP/s in products, "
+        f"{limits['exp_per_ns']['float32']:.1f} exponentials a nanosecond; "
+        f"memory: {', '.join(f'{gb:.0f} GB/s with {n}' for n, gb in limits['gb_per_s'].items())} thread(s)\n"
+    )
     print(table(result["rows"]))
+    if result["not_run"]:
+        print(f"\nnot run, {args.budget:g} minutes were over: {', '.join(result['not_run'])}")
+    if args.figure:
+        # Imported when asked for: matplotlib may be missing.
+        from benchmarks.figures import ratios
+
+        print(f"\nfigure: {ratios(result, args.figure)}")
     if args.out:
         print(f"\nwritten to {args.out}")
 

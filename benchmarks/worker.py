@@ -1,6 +1,6 @@
 """One rival on one workload in one process, driven line by line over a pipe. Started by `benchmarks.run`.
 
-Kinds "steps" and "fresh": import, build, check the quality, warm up, report; then at each "go" on standard
+All kinds but "first_fit": import, build, check the quality, warm up, report; then at each "go" on standard
 input time one repeat and report it. So the runner can let all rivals take turns, and the machine's noise hits
 all alike.
 Kind "first_fit": no turns, the process's life is the measurement.
@@ -16,6 +16,7 @@ import importlib  # noqa: E402
 import json  # noqa: E402
 import math  # noqa: E402
 import os  # noqa: E402
+import resource  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from dataclasses import replace  # noqa: E402
@@ -61,6 +62,43 @@ def fresh_models(module: Any, w: Any, X: Any, y: Any, threads: int, variant: str
     return train
 
 
+class Crowd:
+    """Many models at once, for libraries without a way of their own: each trains in a thread."""
+
+    def __init__(self, model: Any, w: Any, X: Any, y: Any, starts: list[Any], threads: int, variant: str):
+        from concurrent.futures import ThreadPoolExecutor
+
+        try:
+            from threadpoolctl import threadpool_limits
+
+            threadpool_limits(1)  # the threads are ours
+        except ImportError:
+            pass
+        self.models = [model(w, X, y, start, 1, variant) for start in starts]
+        self.pool = ThreadPoolExecutor(threads)
+
+    def train(self, epochs: int) -> None:
+        list(self.pool.map(lambda model: model.train(epochs), self.models))
+
+    def weights(self) -> list[Any]:
+        return [model.weights() for model in self.models]
+
+
+def make_crowd(module: Any, w: Any, X: Any, y: Any, threads: int, variant: str) -> Any:
+    from benchmarks.workloads import initial_weights
+
+    starts = [initial_weights(replace(w, seed=w.seed + i)) for i in range(w.count)]
+    own = getattr(module, "POPULATIONS", {}).get(variant) or getattr(module, "Population", None)
+    if own is not None:
+        return own(w, X, y, starts, threads, variant)
+    return Crowd(module.Model, w, X, y, starts, threads, variant)
+
+
+def peak_mb() -> float:
+    """This process's largest resident memory so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def timed(train: Callable[[int], None], units: int) -> tuple[float, float]:
     """Wall and processor seconds."""
     cpu, wall = time.process_time(), time.perf_counter()
@@ -81,66 +119,92 @@ def calibrate(train: Callable[[int], None], min_time: float) -> int:
 
 def serve(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
     module = importlib.import_module(f"benchmarks.rivals.{job['module']}")
-    from benchmarks.workloads import WORKLOADS, evaluate, fingerprint, initial_weights, make_data
+    from benchmarks.workloads import WORKLOADS, fingerprint, make_data
 
-    w, threads, variant = WORKLOADS[job["workload"]], job["threads"], job["variant"]
+    w, threads = WORKLOADS[job["workload"]], job["threads"]
     if hasattr(module, "setup"):
-        module.setup(threads)
-    imported = time.perf_counter() - STARTED
+        module.setup(
+            1 if w.kind == "many" and job["variant"] not in getattr(module, "POPULATIONS", {}) else threads
+        )
+    ready: dict[str, Any] = {"import_s": time.perf_counter() - STARTED}
     X, y = make_data(w)
-    start = initial_weights(w)
-
-    before = time.perf_counter()
-    model = module.Model(w, X, y, start, threads, variant)
-    model.train(w.epochs)
-    now = time.perf_counter()
-    ready: dict[str, Any] = {
-        "import_s": imported,
-        "first_call_s": now - before,
-        "first_fit_s": now - STARTED,
-        "deviation": module.deviation(w, variant),
-        "data": fingerprint(X, y),
+    ready |= {"data": fingerprint(X, y), "data_mb": (X.nbytes + y.nbytes) / 2**20, "before_mb": peak_mb()}
+    run, steps = (predictions if w.kind == "predict" else trainings)(module, w, X, y, job, ready)
+    ready |= {
         "versions": versions(module.PACKAGES),
         "blas": blas(),
+        "deviation": module.deviation(w, job["variant"]),
     }
-    if w.check_epochs > w.epochs:
-        model.train(w.check_epochs - w.epochs)
-    final = model.weights()
-    ready["start_loss"] = evaluate(w, start, X, y)
-    ready["final_loss"] = evaluate(w, final, X, y)
-    ready["held_out_loss"] = evaluate(w, final, *make_data(w, held_out=True))
     if w.kind == "first_fit":
         return send(ready)
-
-    train, steps = model.train, w.steps_per_epoch
-    if w.kind == "fresh":
-        train, steps = fresh_models(module, w, X, y, threads, variant), steps * w.epochs
-    units = calibrate(train, job["min_time"])
+    units = calibrate(run, job["min_time"])
     send(ready | {"units": units, "steps": units * steps})
     for line in sys.stdin:
         if line.strip() != "go":
             return None
-        if w.kind == "steps":
-            train(1)  # caches were someone else's in the meantime
-        wall, cpu = timed(train, units)
+        if w.kind not in ("fresh", "first_fit"):
+            run(1)  # caches were someone else's in the meantime
+        wall, cpu = timed(run, units)
         send({"seconds": wall, "cpu_seconds": cpu})
     return None
 
 
-def gemm_peak(send: Callable[[dict[str, Any]], None], size: int = 1024, seconds: float = 2.0) -> None:
-    """This core's best GFLOP/s in NumPy's matrix product, single and double precision."""
+def trainings(
+    module: Any, w: Any, X: Any, y: Any, job: dict[str, Any], ready: dict[str, Any]
+) -> tuple[Callable[[int], None], int]:
+    """Checks the training into `ready`; returns what a repeat calls, and the steps of one unit of it."""
+    from benchmarks.workloads import evaluate, initial_weights, make_data
+
+    threads, variant = job["threads"], job["variant"]
+    start = initial_weights(w)
+    before = time.perf_counter()
+    if w.kind == "many":
+        model = make_crowd(module, w, X, y, threads, variant)
+    else:
+        model = module.Model(w, X, y, start, threads, variant)
+    model.train(w.epochs)
+    now = time.perf_counter()
+    ready |= {"first_call_s": now - before, "first_fit_s": now - STARTED}
+    if w.check_epochs > w.epochs:
+        model.train(w.check_epochs - w.epochs)
+    ready["peak_mb"] = peak_mb()  # before the judge's float64
+    final = model.weights() if w.kind == "many" else [model.weights()]
+    held_out = make_data(w, held_out=True)
+    ready["start_loss"] = evaluate(w, start, X, y)
+    ready["final_loss"] = sum(evaluate(w, one, X, y) for one in final) / len(final)
+    ready["held_out_loss"] = sum(evaluate(w, one, *held_out) for one in final) / len(final)
+    if w.kind == "fresh":
+        return fresh_models(module, w, X, y, threads, variant), w.steps_per_epoch * w.epochs
+    return model.train, w.steps_per_epoch * w.count
+
+
+def predictions(
+    module: Any, w: Any, X: Any, y: Any, job: dict[str, Any], ready: dict[str, Any]
+) -> tuple[Callable[[int], None], int]:
+    """The same for predictions: all calls over the table are one unit, a call is a step."""
     import numpy as np
 
-    best = {}
-    for dtype in ("float32", "float64"):
-        A = np.random.default_rng(0).normal(size=(size, size)).astype(dtype)
-        out, fastest, end = A @ A, math.inf, time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            begin = time.perf_counter()
-            np.dot(A, A, out)
-            fastest = min(fastest, time.perf_counter() - begin)
-        best[dtype] = 2 * size**3 / fastest / 1e9
-    send({"gflops": best, "size": size, "blas": blas(), "versions": versions(("numpy",))})
+    from benchmarks.rivals import Unsupported
+    from benchmarks.workloads import initial_weights, prediction_error
+
+    if not hasattr(module.Model, "predict"):
+        raise Unsupported("does not predict here")
+    start = initial_weights(w)
+    parts = [X[first : first + w.batch_size] for first in range(0, w.rows, w.batch_size)]
+    before = time.perf_counter()
+    model = module.Model(w, X, y, start, job["threads"], job["variant"])
+    model.predict(parts[0])
+    ready["first_call_s"] = time.perf_counter() - before
+    answers = np.concatenate([model.predict(part) for part in parts])
+    ready["peak_mb"] = peak_mb()
+    ready["prediction_error"] = prediction_error(w, start, X, answers)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            for part in parts:
+                model.predict(part)
+
+    return run, len(parts)
 
 
 def main() -> None:
@@ -156,8 +220,10 @@ def main() -> None:
     from benchmarks.rivals import Unsupported
 
     try:
-        if job["module"] == "gemm_peak":
-            gemm_peak(send)
+        if job["module"] == "limits":
+            send(importlib.import_module("benchmarks.limits").measure(job["threads"]))
+        elif job["module"] == "exponentials":
+            send(importlib.import_module("benchmarks.limits").our_exponentials())
         else:
             serve(job, send)
     except Unsupported as reason:

@@ -25,8 +25,10 @@ class Workload:
     data: str  # name of the function below that makes the table
     rows: int
     sizes: tuple[int, ...]  # units per layer, inputs first
-    activation: str  # of the hidden layers: "relu" or "sigmoid"
-    loss: str  # "binary_crossentropy" (one sigmoid unit) or "sparse_categorical_crossentropy" (softmax)
+    activation: str  # of the hidden layers: "relu", "sigmoid" or "tanh"
+    loss: (
+        str  # "binary_crossentropy" (one sigmoid unit), "sparse_categorical_crossentropy" (softmax) or "mse"
+    )
     optimizer: str  # "sgd", "rmsprop" or "adam"
     optimizer_args: tuple[tuple[str, float], ...]  # in Keras' names; handed to every rival, no defaults used
     batch_size: int
@@ -34,13 +36,20 @@ class Workload:
     dtype: str = "float32"
     seed: int = 7
     # "steps": time a step of one long training. "fresh": time build + compile + `epochs` epochs of a new
-    # model. "first_fit": a new process, from its first import to the end of its first fit.
+    # model. "first_fit": a new process, from its first import to the end of its first fit. "many": `count`
+    # models of the same shape at once. "predict": a pass over the table, `batch_size` rows a call.
     kind: str = "steps"
     epochs: int = 1  # length of the training for "fresh" and "first_fit"
+    count: int = 1  # models of "many"
     vary_width: bool = False  # "fresh": each model has another hidden width, so no compiled step fits twice
     check_epochs: int = 1  # the quality check looks at the loss after this many epochs ...
     tolerance: float = 0.0  # ... which may differ from the reference by this much at most (nats)
     threads: tuple[int, ...] = (1, 2)  # thread counts for which the row makes sense
+    group: str = "training"  # heading on the page
+    rivals: tuple[
+        str, ...
+    ] = ()  # who runs when nobody is named; () is all. With more threads: fewer, see below
+    sweep: tuple[str, float] = ("", 0.0)  # the varied quantity and its value, for curves and fitted slopes
     notes: str = field(default="", compare=False)
 
     @property
@@ -62,10 +71,47 @@ class Workload:
         The first layer's input gradient is wanted by nobody.
         """
         pairs = [a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)]
-        return 2 * self.batch_size * (3 * sum(pairs) - pairs[0])
+        products = sum(pairs) if self.kind == "predict" else 3 * sum(pairs) - pairs[0]
+        return 2 * self.batch_size * products
 
     def describe(self) -> dict[str, Any]:
-        return asdict(self) | {"steps_per_epoch": self.steps_per_epoch, "step_flops": self.step_flops}
+        derived = ("steps_per_epoch", "step_flops", "step_exps", "step_bytes", "resident_bytes", "parameters")
+        return asdict(self) | {name: getattr(self, name) for name in derived}
+
+    @property
+    def parameters(self) -> int:
+        return sum((a + 1) * b for a, b in zip(self.sizes, self.sizes[1:], strict=False))
+
+    @property
+    def step_exps(self) -> int:
+        """Exponentials and logarithms of a step: one a squashed unit, and the loss's."""
+        hidden = 0 if self.activation == "relu" else sum(self.sizes[1:-1])
+        outputs = {"mse": 0, "binary_crossentropy": 2}.get(self.loss, self.sizes[-1] + 1)
+        if self.kind == "predict":
+            outputs = {"mse": 0, "binary_crossentropy": 1}.get(self.loss, self.sizes[-1])
+        return self.batch_size * (hidden + outputs)
+
+    @property
+    def step_bytes(self) -> dict[str, int]:
+        """What a step must read and write at least: its rows, and the parameters with the optimizer's state.
+
+        An update reads and writes the weights and each of its slots, and reads the gradient.
+        """
+        size = np.dtype(self.dtype).itemsize
+        slots = {"adam": 2, "rmsprop": 1, "sgd": 1}[self.optimizer]
+        times = 1 if self.kind == "predict" else 2 * (1 + slots) + 1
+        return {"rows": self.batch_size * self.sizes[0] * size, "state": times * self.parameters * size}
+
+    @property
+    def resident_bytes(self) -> dict[str, int]:
+        """How much memory those two live in: what fits the cache costs no memory traffic."""
+        size = np.dtype(self.dtype).itemsize
+        return {"rows": self.rows * self.sizes[0] * size, "state": 4 * self.parameters * size}
+
+    def rivals_for(self, threads: int, known: list[str]) -> list[str]:
+        """Who runs by default: with more threads only those that use them, to stay within the hour."""
+        chosen = [name for name in known if not self.rivals or name in self.rivals]
+        return [name for name in chosen if threads == 1 or name in THREADED]
 
 
 # --- data -----------------------------------------------------------------------------------------------
@@ -104,14 +150,36 @@ def random_table(
     return X, noisy.argmax(1)
 
 
-TABLES = {f.__name__: f for f in (circles, returns, random_table)}
+def matrix_exponential(
+    rng: np.random.Generator, rows: int, _: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """2 x 2 matrices, normal entries times a half, and their exponentials: SimpleChains' regression."""
+    A = rng.normal(0, 0.5, (rows, 2, 2))
+    term, total = np.broadcast_to(np.eye(2), A.shape), np.broadcast_to(np.eye(2), A.shape)
+    for k in range(1, 24):
+        term = term @ A / k
+        total = total + term
+    return A.reshape(rows, 4), total.reshape(rows, 4)
+
+
+TABLES = {f.__name__: f for f in (circles, returns, random_table, matrix_exponential)}
 
 
 def make_data(w: Workload, held_out: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The workload's table: X (rows, inputs) in its dtype, y (rows,) int64 class indices; C-contiguous."""
-    rows = max(w.rows // 4, 1000) if held_out else w.rows
+    """The workload's table: X (rows, inputs) in its dtype, y (rows,) int64 class indices; C-contiguous.
+
+    With the loss "mse" y has a column an output, in the dtype of X.
+    """
+    rows = min(max(w.rows // 4, 1000), 100_000) if held_out else w.rows
     X, y = TABLES[w.data](np.random.default_rng([w.seed, held_out]), rows, w.sizes)
-    return np.ascontiguousarray(X, dtype=w.dtype), np.ascontiguousarray(y, dtype=np.int64)
+    return np.ascontiguousarray(X, dtype=w.dtype), np.ascontiguousarray(
+        y, dtype=w.dtype if w.loss == "mse" else np.int64
+    )
+
+
+def targets(w: Workload, y: np.ndarray) -> np.ndarray:
+    """y as Keras-like libraries take it: one column of 0 and 1 for a sigmoid unit, else as it is."""
+    return y.astype(w.dtype)[:, None] if w.loss == "binary_crossentropy" else y
 
 
 def fingerprint(X: np.ndarray, y: np.ndarray) -> str:
@@ -129,25 +197,54 @@ def initial_weights(w: Workload) -> Weights:
 
 # --- the judge ------------------------------------------------------------------------------------------
 
+CHUNK = 8_192  # rows a call of those that have to cut a large table themselves
 
-def evaluate(w: Workload, weights: Weights, X: np.ndarray, y: np.ndarray) -> float:
-    """Mean cross-entropy in nats of the network with these weights, in float64, dropout off."""
+
+def forward(w: Workload, weights: Weights, X: np.ndarray) -> np.ndarray:
+    """The last layer's values before its activation, in float64, dropout off."""
     h = X.astype(np.float64)
     for i, (kernel, bias) in enumerate(weights):
         h = h @ kernel.astype(np.float64) + bias
         if i < len(weights) - 1:
-            h = np.maximum(h, 0) if w.activation == "relu" else 1 / (1 + np.exp(-h))
-    if h.shape[1] == 1:  # one logit: the other class has logit 0
-        h = np.concatenate([np.zeros_like(h), h], axis=1)
-    h -= h.max(1, keepdims=True)
-    return float(np.mean(np.log(np.exp(h).sum(1)) - h[np.arange(len(y)), y]))
+            squash = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh}
+            h = squash.get(w.activation, lambda z: 1 / (1 + np.exp(-z)))(h)
+    return h
+
+
+def evaluate(w: Workload, weights: Weights, X: np.ndarray, y: np.ndarray) -> float:
+    """Mean loss of the network with these weights: cross-entropy in nats, or squared error; in float64."""
+    total = 0.0
+    for first in range(0, len(X), CHUNK):
+        h, t = forward(w, weights, X[first : first + CHUNK]), y[first : first + CHUNK]
+        if w.loss == "mse":
+            total += float(((h - t) ** 2).mean(1).sum())
+            continue
+        if h.shape[1] == 1:  # one logit: the other class has logit 0
+            h = np.concatenate([np.zeros_like(h), h], axis=1)
+        h -= h.max(1, keepdims=True)
+        total += float(np.sum(np.log(np.exp(h).sum(1)) - h[np.arange(len(t)), t]))
+    return total / len(X)
+
+
+def prediction_error(w: Workload, weights: Weights, X: np.ndarray, predicted: np.ndarray) -> float:
+    """Largest distance of predicted probabilities of class 1 from those in float64 (a sigmoid unit only)."""
+    expected = 1 / (1 + np.exp(-forward(w, weights, X)[:, 0]))
+    if predicted.shape != expected.shape:
+        raise ValueError(f"expected probabilities of shape {expected.shape}, received {predicted.shape}")
+    return float(np.abs(expected - predicted).max())
 
 
 # --- the list -------------------------------------------------------------------------------------------
 
 ADAM = ("adam", (("learning_rate", 1e-3), ("beta_1", 0.9), ("beta_2", 0.999), ("epsilon", 1e-7)))
+SGD = ("sgd", (("learning_rate", 0.1), ("momentum", 0.5)))
 RMSPROP = ("rmsprop", (("learning_rate", 1e-2), ("rho", 0.9), ("epsilon", 1e-7)))
 BCE, CCE = "binary_crossentropy", "sparse_categorical_crossentropy"
+
+#: Who runs by default where not all do: the whole list must take less than an hour on two cores.
+SWEEP = ("fastnn", "torch", "jax:scan")
+MAIN = (*SWEEP, "numpy", "sklearn", "tensorflow:loop", "keras:xla50", "jax:step")
+THREADED = (*SWEEP, "tensorflow:loop", "torch:func", "jax:vmap", "onnxruntime")
 
 
 def _returns(name: str, **changes: Any) -> Workload:
@@ -172,6 +269,34 @@ def _fresh(name: str, **changes: Any) -> Workload:
     return Workload(name, **base | changes)
 
 
+def _sweep(what: str, value: float, **changes: Any) -> Workload:
+    """One point of a curve: 64-64-64-1 on a table of class indices, but for what varies."""
+    base: dict[str, Any] = {
+        "data": "random_table", "rows": 16_384, "sizes": (64, 64, 64, 1), "activation": "relu", "loss": BCE,
+        "optimizer": ADAM[0], "optimizer_args": ADAM[1], "batch_size": 256, "check_epochs": 4,
+        "tolerance": 0.02, "rivals": SWEEP, "group": f"scaling: {what}", "sweep": (what, value),
+    }  # fmt: skip
+    return Workload(f"{what}_{value:g}" if value < 1e5 else f"{what}_1e{len(str(int(value))) - 1}",
+                    **base | changes)  # fmt: skip
+
+
+def _predict(name: str, batch: int, rows: int) -> Workload:
+    return Workload(name, "random_table", rows, (20, 64, 32, 1), "relu", BCE, *ADAM, batch, kind="predict",
+                    tolerance=1e-5, group="prediction", threads=(1, 2) if batch > 1_000 else (1,),
+                    rivals=(*MAIN, "torch:compile", "keras", "keras:call", "tensorflow:step", "skorch",
+                            "thinc", "onnxruntime"))  # fmt: skip
+
+
+def _returns44(batch: int, dropout: float) -> Workload:
+    """Batches as large as 8,192 want a table that has several of them; small ones need not take minutes."""
+    rows = 16_384 if batch <= 128 else 65_536
+    epochs = max(3, 8 * batch // 128)
+    return _returns(f"returns44_b{batch}" + ("" if dropout else "_nodropout"), sizes=(44, 64, 64, 1),
+                    rows=rows, batch_size=batch, dropout=dropout, group="batch size", rivals=MAIN,
+                    check_epochs=min(epochs, 40), tolerance=0.012, threads=(1, 2) if batch >= 512 else (1,),
+                    sweep=("batch" if dropout else "batch, no dropout", batch))  # fmt: skip
+
+
 _ALL = [
     # A learning rate of 5 on the mean loss of 50,000 rows is 1e-4 on the summed loss.
     Workload("circles_full", "circles", 50_000, (2, 3, 2), "sigmoid", CCE,
@@ -184,8 +309,32 @@ _ALL = [
     _returns("returns_b512_nodropout", batch_size=512, check_epochs=20, dropout=0.0),
     Workload("wide_b256", "random_table", 8_192, (512, 1024, 1024, 10), "relu", CCE,
              "adam", (("learning_rate", 3e-4), *ADAM[1][1:]), 256, tolerance=0.06),
-    _fresh("fresh_small"),
-    _fresh("fresh_widths", vary_width=True, notes="as fresh_small, but no two models have the same shapes"),
-    _fresh("first_fit", kind="first_fit", threads=(1,)),
+    _fresh("fresh_small", threads=(1,)),
+    _fresh("fresh_widths", vary_width=True, threads=(1,), rivals=MAIN,
+           notes="as fresh_small, but no two models have the same shapes"),
+    _fresh("first_fit", kind="first_fit", threads=(1,), rivals=(*MAIN, "keras")),
+    *(_returns(f"eight_b32{tail}", kind="many", count=8, rows=8_192, dropout=rate, group="many at once",
+               check_epochs=6, tolerance=0.012,
+               rivals=(*MAIN, "torch:func", "jax:vmap")) for tail, rate in (("", 0.5), ("_nodropout", 0.0))),
+    _predict("predict_1", 1, 512),
+    _predict("predict_100", 100, 12_800),
+    _predict("predict_1m", 2**20, 2**20),
+    Workload("simplechains_4_32_16_4", "matrix_exponential", 10_000, (4, 32, 16, 4), "tanh", "mse", *ADAM,
+             10_000, check_epochs=200, tolerance=0.01, group="SimpleChains", threads=(1,), rivals=MAIN),
+    Workload("simplechains_24_8_2", "random_table", 200, (24, 8, 2), "tanh", CCE, *SGD, 200, dropout=0.2,
+             check_epochs=200, tolerance=0.05, group="SimpleChains", threads=(1,), rivals=MAIN),
+    *(_returns44(b, d) for d in (0.5, 0.0) for b in (32, 128, 512, 2048, 8192)),
+    _returns("returns44_b512_float64", sizes=(44, 64, 64, 1), rows=65_536, batch_size=512, dropout=0.0,
+             check_epochs=20, dtype="float64", group="float64", rivals=MAIN, threads=(1,)),
+    *(_sweep("width", n, sizes=(64, n, n, 1), rows=16_384 if n <= 128 else 2_048,
+             check_epochs=4 if n <= 128 else 8) for n in (8, 16, 32, 64, 128, 256, 512, 1024, 2048)),
+    *(_sweep("depth", n, sizes=(64, *[64] * n, 1), activation="tanh", threads=(1,))
+      for n in (1, 2, 4, 8, 16)),
+    *(_sweep("features", n, sizes=(n, 64, 64, 1), rows=8_192, threads=(1,)) for n in (8, 32, 128, 512, 2048)),
+    *(_sweep("rows", n, sizes=(8, 32, 1), rows=n, batch_size=1_024, check_epochs=max(1, int(1e5) // n))
+      for n in (10**4, 10**5, 10**6, 10**7)),
 ]  # fmt: skip
+#: A smoke test of every kind and group in under five minutes, with `benchmarks.run --quick`.
+QUICK = ("circles_full", "returns_b32_nodropout", "fresh_small", "eight_b32_nodropout", "predict_1",
+         "simplechains_24_8_2", "width_64")  # fmt: skip
 WORKLOADS = {w.name: w for w in _ALL}

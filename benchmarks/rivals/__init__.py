@@ -7,7 +7,11 @@ A rival's file has
     Model.train(epochs)   trains that many epochs, and returns when the arithmetic is done
     Model.weights()       [(kernel (inputs, outputs), bias), ...] as NumPy arrays
     deviation(w, variant) a sentence if the row is not the same training (another optimizer, say), else ""
-and raises `Unsupported` from Model for what the library cannot do at all.
+    Model.predict(X)      probabilities of class 1 (rows,), for workloads of the kind "predict"
+and raises `Unsupported` from Model for what the library cannot do at all. It may have
+    setup(threads)        called first
+    Population, POPULATIONS[variant]
+                          like Model with a list of weights, for "many"; without, Models train in threads
 """
 
 from dataclasses import dataclass
@@ -22,19 +26,29 @@ class Rival:
     module: str
     env: str  # its environment: env/<env>.txt, installed as <env-dir>/bench-<env>
     variant: str = ""
+    needs: tuple[str, ...] = ()  # what must be importable where all rivals run in one Python
 
 
+_TORCH, _JAX, _TF = ("torch",), ("jax", "optax"), ("tensorflow", "keras")
 RIVALS = {
     "fastnn": Rival("fastnn_", "fastnn"),
     "numpy": Rival("numpy_", "numpy"),
-    "sklearn": Rival("sklearn_", "sklearn"),
-    "torch": Rival("torch_", "torch"),
-    "torch:compile": Rival("torch_", "torch", "compile"),
-    "tensorflow:step": Rival("tensorflow_", "tensorflow", "step"),
-    "tensorflow:loop": Rival("tensorflow_", "tensorflow", "loop"),
-    "keras": Rival("keras_", "tensorflow"),
-    "keras:xla50": Rival("keras_", "tensorflow", "xla50"),
-    "jax:step": Rival("jax_", "jax", "step"),
-    "jax:scan": Rival("jax_", "jax", "scan"),
-    "jax:scan_rbg": Rival("jax_", "jax", "scan_rbg"),
+    "sklearn": Rival("sklearn_", "sklearn", needs=("sklearn",)),
+    "torch": Rival("torch_", "torch", needs=_TORCH),
+    "torch:dataloader": Rival("torch_", "torch", "dataloader", _TORCH),
+    "torch:compile": Rival("torch_", "torch", "compile", _TORCH),
+    "torch:func": Rival("torch_", "torch", "func", _TORCH),
+    "skorch": Rival("skorch_", "skorch", needs=("skorch", "torch")),
+    "thinc": Rival("thinc_", "thinc", needs=("thinc",)),
+    "tensorflow:step": Rival("tensorflow_", "tensorflow", "step", _TF),
+    "tensorflow:loop": Rival("tensorflow_", "tensorflow", "loop", _TF),
+    "keras": Rival("keras_", "tensorflow", "", _TF),
+    "keras:xla": Rival("keras_", "tensorflow", "xla", _TF),
+    "keras:xla50": Rival("keras_", "tensorflow", "xla50", _TF),
+    "keras:call": Rival("keras_", "tensorflow", "call", _TF),
+    "jax:step": Rival("jax_", "jax", "step", _JAX),
+    "jax:scan": Rival("jax_", "jax", "scan", _JAX),
+    "jax:scan_rbg": Rival("jax_", "jax", "scan_rbg", _JAX),
+    "jax:vmap": Rival("jax_", "jax", "vmap", _JAX),
+    "onnxruntime": Rival("onnxruntime_", "onnxruntime", needs=("onnxruntime", "onnx")),
 }

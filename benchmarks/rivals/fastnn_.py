@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.workloads import Weights, Workload
+from benchmarks.workloads import Weights, Workload, targets
 from fastnn.layers import Dense, Dropout, Input
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adam, RMSprop
 
 PACKAGES = ("numba", "llvmlite", "numpy", "scipy")
 OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}
+OUTPUTS = {"binary_crossentropy": "sigmoid", "sparse_categorical_crossentropy": "softmax", "mse": "linear"}
 
 
 def deviation(w: Workload, variant: str) -> str:
@@ -27,16 +28,19 @@ class Model:
             layers.append(Dense(units, activation=w.activation))
             if w.dropout:
                 layers.append(Dropout(w.dropout))
-        layers.append(Dense(outputs, activation="sigmoid" if outputs == 1 else "softmax"))
-        self.model = Sequential(layers, seed=w.seed)
+        layers.append(Dense(outputs, activation=OUTPUTS[w.loss]))
+        self.model = Sequential(layers, seed=w.seed, dtype=w.dtype)
         self.model.compile(optimizer=OPTIMIZERS[w.optimizer](**w.params), loss=w.loss)
         if weights is not None:
             self.model.set_weights([array for pair in weights for array in pair])
-        self.X, self.y = X, (y.astype(w.dtype)[:, None] if outputs == 1 else y)
+        self.X, self.y = X, targets(w, y)
         self.fit = {"batch_size": w.batch_size, "shuffle": w.shuffle, "verbose": 0, "threads": threads}
 
     def train(self, epochs: int) -> None:
         self.model.fit(self.X, self.y, epochs=epochs, **self.fit)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return self.model.predict(X, verbose=0)[:, 0]
 
     def weights(self) -> Weights:
         flat = self.model.get_weights()

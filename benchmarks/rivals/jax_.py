@@ -1,5 +1,6 @@
 """JAX with Optax: `step`: a jitted step; `scan`: a jitted `lax.scan` over an epoch's steps; `scan_rbg`: that
-with the `rbg` generator. Compiled functions are kept, so a second model of the same shapes compiles nothing.
+with the `rbg` generator; `vmap`: `scan` for a population of networks. Compiled functions are kept, so a
+second model of the same shapes compiles nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import optax
 
 from benchmarks.rivals import Unsupported
-from benchmarks.workloads import Weights, Workload
+from benchmarks.workloads import CHUNK, Weights, Workload
 
 PACKAGES = ("jax", "jaxlib", "optax", "numpy")
 
@@ -33,7 +34,7 @@ def make_optimizer(w: Workload) -> optax.GradientTransformation:
 
 
 def loss(w: Workload, params: Any, X: jax.Array, y: jax.Array, key: jax.Array) -> jax.Array:
-    activation = getattr(jax.nn, w.activation)
+    activation = jnp.tanh if w.activation == "tanh" else getattr(jax.nn, w.activation)
     for i, (kernel, bias) in enumerate(params):
         X = X @ kernel + bias
         if i < len(params) - 1:
@@ -42,6 +43,8 @@ def loss(w: Workload, params: Any, X: jax.Array, y: jax.Array, key: jax.Array) -
                 keep = 1 - w.dropout
                 mask = jax.random.bernoulli(jax.random.fold_in(key, i), keep, X.shape)
                 X = jnp.where(mask, X / keep, 0)
+    if w.loss == "mse":
+        return ((X - y) ** 2).mean()
     if w.sizes[-1] == 1:
         return optax.sigmoid_binary_cross_entropy(X[:, 0], y).mean()
     return optax.softmax_cross_entropy_with_integer_labels(X, y).mean()
@@ -55,6 +58,14 @@ def step(w: Workload, state: Any, X: jax.Array, y: jax.Array) -> Any:
     gradients = jax.grad(partial(loss, w))(params, X, y, sub)
     updates, slots = make_optimizer(w).update(gradients, slots, params)
     return optax.apply_updates(params, updates), slots, key
+
+
+@jax.jit
+def probabilities(params: Any, X: jax.Array) -> jax.Array:
+    for kernel, bias in params[:-1]:
+        X = jax.nn.relu(X @ kernel + bias)
+    kernel, bias = params[-1]
+    return jax.nn.sigmoid((X @ kernel + bias)[:, 0])
 
 
 take = jax.jit(lambda array, order: array[order])
@@ -72,7 +83,7 @@ def compiled(w: Workload) -> tuple[Any, Any, Any]:
 
     def epoch(state: Any, X: jax.Array, y: jax.Array, order: jax.Array) -> Any:
         X, y = X[order], y[order]
-        batches = X[:head].reshape(full, size, -1), y[:head].reshape(full, size)
+        batches = X[:head].reshape(full, size, -1), y[:head].reshape(full, size, *y.shape[1:])
         state, _ = jax.lax.scan(lambda s, b: (step(w, s, *b), None), state, batches)
         return step(w, state, X[head:], y[head:]) if head < w.rows else state
 
@@ -94,9 +105,11 @@ class Model:
             raise Unsupported("draws no random numbers here: the same as jax:scan")
         if w.dtype == "float64":
             jax.config.update("jax_enable_x64", True)
+        if variant == "vmap":
+            raise Unsupported("trains populations only")
         self.w, self.scan = w, variant.startswith("scan")
         self.X = jnp.asarray(X)
-        self.y = jnp.asarray(y.astype(w.dtype) if w.sizes[-1] == 1 else y.astype(np.int32))
+        self.y = jnp.asarray(y.astype(np.int32) if w.loss.startswith("sparse") else y.astype(w.dtype))
         params = [(jnp.array(kernel), jnp.array(bias)) for kernel, bias in weights]
         key = jax.random.key(w.seed, impl="rbg" if variant == "scan_rbg" else "threefry2x32")
         self.state = (params, make_optimizer(w).init(params), key)
@@ -126,5 +139,52 @@ class Model:
         for start in range(0, w.rows, w.batch_size):
             self.state = self.one_step(self.state, X, y, start, min(w.batch_size, w.rows - start))
 
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        params = self.state[0]
+        if len(X) <= CHUNK:
+            return np.asarray(probabilities(params, X))
+        parts = [probabilities(params, X[i : i + CHUNK]) for i in range(0, len(X), CHUNK)]
+        return np.concatenate([np.asarray(part) for part in parts])
+
     def weights(self) -> Weights:
         return [(np.asarray(kernel), np.asarray(bias)) for kernel, bias in self.state[0]]
+
+
+@cache
+def compiled_population(w: Workload) -> Any:
+    """One epoch of many networks: `vmap` over states and orders, the table shared."""
+    full, size = w.rows // w.batch_size, w.batch_size
+    if full * size != w.rows:
+        raise Unsupported("written for tables of whole batches")
+
+    def epoch(state: Any, X: jax.Array, y: jax.Array, order: jax.Array) -> Any:
+        batches = X[order].reshape(full, size, -1), y[order].reshape(full, size)
+        return jax.lax.scan(lambda s, b: (step(w, s, *b), None), state, batches)[0]
+
+    return jax.jit(jax.vmap(epoch, in_axes=(0, None, None, 0)), donate_argnums=0)
+
+
+class VmapPopulation:
+    def __init__(
+        self, w: Workload, X: np.ndarray, y: np.ndarray, starts: list[Weights], threads: int, variant: str
+    ) -> None:
+        self.w, self.X, self.y = w, jnp.asarray(X), jnp.asarray(y.astype(w.dtype))
+        params = [tuple(jnp.stack(arrays) for arrays in zip(*layer, strict=True))
+                  for layer in zip(*starts, strict=True)]  # fmt: skip
+        slots = jax.vmap(make_optimizer(w).init)(params)
+        self.state = params, slots, jax.random.split(jax.random.key(w.seed), w.count)
+        self.rng = np.random.default_rng(w.seed)
+        self.epoch = compiled_population(w)
+
+    def train(self, epochs: int) -> None:
+        for _ in range(epochs):
+            orders = np.stack([self.rng.permutation(self.w.rows) for _ in range(self.w.count)])
+            self.state = self.epoch(self.state, self.X, self.y, orders.astype(np.int32))
+        jax.block_until_ready(self.state)
+
+    def weights(self) -> list[Weights]:
+        layers = [(np.asarray(kernel), np.asarray(bias)) for kernel, bias in self.state[0]]
+        return [[(kernel[i], bias[i]) for kernel, bias in layers] for i in range(self.w.count)]
+
+
+POPULATIONS = {"vmap": VmapPopulation}

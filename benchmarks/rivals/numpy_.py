@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.workloads import Weights, Workload
+from benchmarks.workloads import CHUNK, Weights, Workload
 
 PACKAGES = ("numpy",)
 
 
 def deviation(w: Workload, variant: str) -> str:
     return ""
+
+
+def activate(w: Workload, Z: np.ndarray) -> np.ndarray:
+    """The hidden activation, in place where NumPy can."""
+    if w.activation == "relu":
+        return np.maximum(Z, 0, out=Z)
+    return np.tanh(Z, out=Z) if w.activation == "tanh" else 1 / (1 + np.exp(-Z))
 
 
 class Model:
@@ -21,7 +28,10 @@ class Model:
         self.rng = np.random.default_rng(w.seed)
         outputs = w.sizes[-1]
         # One-hot rows (or the 0/1 column of a sigmoid unit): the gradient of the logits is then Y_hat - Y.
-        self.Y = y.astype(w.dtype)[:, None] if outputs == 1 else np.eye(outputs, dtype=w.dtype)[y]
+        if w.loss == "mse":
+            self.Y = y
+        else:
+            self.Y = y.astype(w.dtype)[:, None] if outputs == 1 else np.eye(outputs, dtype=w.dtype)[y]
         self.W = [kernel.copy() for kernel, _ in weights]
         self.b = [bias.copy() for _, bias in weights]
         self.params = [*self.W, *self.b]
@@ -29,19 +39,23 @@ class Model:
         self.t = 0
 
     def gradients(self, X: np.ndarray, Y: np.ndarray) -> list[np.ndarray]:
-        w, inputs, masks = self.w, [X], []
+        w, inputs, masks, values = self.w, [X], [], []
         for i, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
             Z = inputs[-1] @ W
             Z += b
             if i == len(self.W) - 1:
                 break
-            H = np.maximum(Z, 0, out=Z) if w.activation == "relu" else 1 / (1 + np.exp(-Z))
+            H = activate(w, Z)
             if w.dropout:
                 keep = 1 - w.dropout
                 masks.append((self.rng.random(H.shape, dtype=H.dtype) < keep) * H.dtype.type(1 / keep))
+                values.append(H)
                 H = H * masks[-1]
             inputs.append(H)
-        if Z.shape[1] == 1:
+        if w.loss == "mse":
+            dZ = Z * (2 / Z.shape[1])
+            Y = Y * Z.dtype.type(2 / Z.shape[1])
+        elif Z.shape[1] == 1:
             dZ = 1 / (1 + np.exp(-Z))
         else:
             dZ = np.exp(Z - Z.max(1, keepdims=True))
@@ -57,7 +71,11 @@ class Model:
                 if w.dropout:
                     dH *= masks[i - 1]
                 # relu: a kept unit is positive exactly where its dropped-out value is
-                dZ = dH * (H > 0) if w.activation == "relu" else dH * H * (1 - H)
+                if w.activation == "relu":
+                    dZ = dH * (H > 0)
+                else:
+                    A = H if not w.dropout else values[i - 1]
+                    dZ = dH * (1 - A * A) if w.activation == "tanh" else dH * A * (1 - A)
         return [*dW, *db]
 
     def update(self, grads: list[np.ndarray]) -> None:
@@ -88,6 +106,15 @@ class Model:
                 X, Y = X[order], Y[order]
             for start in range(0, n, size):
                 self.update(self.gradients(X[start : start + size], Y[start : start + size]))
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        if len(X) > CHUNK:
+            return np.concatenate([self.predict(X[i : i + CHUNK]) for i in range(0, len(X), CHUNK)])
+        for W, b in zip(self.W[:-1], self.b[:-1], strict=True):
+            X = X @ W
+            X += b
+            X = activate(self.w, X)
+        return 1 / (1 + np.exp(-(X @ self.W[-1] + self.b[-1])[:, 0]))
 
     def weights(self) -> Weights:
         return list(zip(self.W, self.b, strict=True))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from benchmarks.rivals import Unsupported
 from benchmarks.workloads import Weights, Workload
@@ -18,6 +19,8 @@ def deviation(w: Workload, variant: str) -> str:
     notes = []
     if w.sizes[-1] == 2:
         notes.append("one logistic output for two classes")
+    if w.loss == "mse":
+        notes.append("half the squared error, summed over outputs")
     if w.optimizer == "rmsprop":
         notes.append("adam, for want of RMSprop")
     return ", ".join(notes)
@@ -36,7 +39,8 @@ class Model:
             solver = {"solver": "sgd", "momentum": o["momentum"], "nesterovs_momentum": False}
         else:
             solver = {"solver": "adam", "epsilon": o["epsilon"]}
-        self.model = MLPClassifier(
+        kind = MLPRegressor if w.loss == "mse" else MLPClassifier
+        self.model = kind(
             hidden_layer_sizes=w.sizes[1:-1],
             activation="logistic" if w.activation == "sigmoid" else w.activation,
             batch_size=w.batch_size,
@@ -53,11 +57,12 @@ class Model:
         if weights is not None:
             # The only public way to set the first weights: let a few rows allocate them, then overwrite.
             # The next `fit` makes a new optimizer, so nothing of those rows remains.
-            few = np.unique(y, return_index=True)[1]
-            self.model.set_params(batch_size="auto").partial_fit(X[few], y[few], classes=np.unique(y))
+            few = slice(0, 2) if w.loss == "mse" else np.unique(y, return_index=True)[1]
+            classes = {} if w.loss == "mse" else {"classes": np.unique(y)}
+            self.model.set_params(batch_size="auto").partial_fit(X[few], y[few], **classes)
             self.model.set_params(batch_size=w.batch_size)
             for i, (kernel, bias) in enumerate(weights):
-                if i == len(weights) - 1 and kernel.shape[1] == 2:
+                if i == len(weights) - 1 and kernel.shape[1] == 2 and w.loss != "mse":
                     # A softmax of two is the logistic function of their difference.
                     kernel, bias = kernel[:, 1:] - kernel[:, :1], bias[1:] - bias[:1]
                 self.model.coefs_[i][...] = kernel
@@ -66,5 +71,30 @@ class Model:
     def train(self, epochs: int) -> None:
         self.model.set_params(max_iter=epochs).fit(self.X, self.y)
 
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return self.model.predict_proba(X)[:, 1]
+
     def weights(self) -> Weights:
         return list(zip(self.model.coefs_, self.model.intercepts_, strict=True))
+
+
+class Population:
+    """Many at once, as `GridSearchCV(n_jobs=...)` does it: joblib's processes, for the interpreter's lock."""
+
+    def __init__(
+        self, w: Workload, X: np.ndarray, y: np.ndarray, starts: list[Weights], threads: int, variant: str
+    ) -> None:
+        self.models = [Model(w, X, y, start, 1, variant) for start in starts]
+        self.parallel = Parallel(n_jobs=threads)
+
+    def train(self, epochs: int) -> None:
+        self.models = self.parallel(delayed(trained)(model, epochs) for model in self.models)
+
+    def weights(self) -> list[Weights]:
+        return [model.weights() for model in self.models]
+
+
+def trained(model: Model, epochs: int) -> Model:
+    warnings.filterwarnings("ignore", category=ConvergenceWarning)
+    model.train(epochs)
+    return model

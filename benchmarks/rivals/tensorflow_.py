@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.workloads import Weights, Workload
+from benchmarks.workloads import CHUNK, Weights, Workload
 
 PACKAGES = ("tensorflow-cpu", "keras", "numpy")
 
@@ -31,7 +31,9 @@ class Model:
         tf.random.set_seed(w.seed)
         self.w, self.variant = w, variant
         self.X = tf.constant(X)
-        self.y = tf.constant(y.astype(w.dtype)[:, None] if w.sizes[-1] == 1 else y.astype(np.int32))
+        self.y = tf.constant(y.astype(np.int32) if w.loss.startswith("sparse") else y.astype(w.dtype))
+        if w.sizes[-1] == 1:
+            self.y = self.y[:, None]
         self.params = [tf.Variable(array) for pair in weights for array in pair]
         self.optimizer = make_optimizer(w)
         self.optimizer.build(self.params)
@@ -39,9 +41,10 @@ class Model:
         self.parts = [w.batch_size] * (w.rows // w.batch_size) + ([rest] if rest else [])
         self.step = tf.function(self._step, jit_compile=True)
         self.epoch = tf.function(self._epoch, jit_compile=True)
+        self.probabilities = tf.function(self._probabilities, jit_compile=True, reduce_retracing=False)
 
     def _step(self, X: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        activation = getattr(tf.nn, self.w.activation)
+        activation = getattr(tf.math if self.w.activation == "tanh" else tf.nn, self.w.activation)
         with tf.GradientTape() as tape:
             h, last = X, len(self.params) // 2 - 1
             for i in range(last + 1):
@@ -50,7 +53,9 @@ class Model:
                     h = activation(h)
                     if self.w.dropout:
                         h = tf.nn.dropout(h, self.w.dropout)
-            if self.w.sizes[-1] == 1:
+            if self.w.loss == "mse":
+                losses = tf.math.squared_difference(h, y)
+            elif self.w.sizes[-1] == 1:
                 losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=h)
             else:
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=h)
@@ -94,6 +99,16 @@ class Model:
             for xb, yb in zip(tf.split(X, self.parts), tf.split(y, self.parts), strict=True):
                 self.step(xb, yb)
         self.params[0].numpy()  # wait for the last step
+
+    def _probabilities(self, X: tf.Tensor) -> tf.Tensor:
+        *hidden, (kernel, bias) = zip(self.params[::2], self.params[1::2], strict=True)
+        for W, b in hidden:
+            X = tf.nn.relu(X @ W + b)
+        return tf.sigmoid((X @ kernel + bias)[:, 0])
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        parts = [self.probabilities(tf.constant(X[i : i + CHUNK])).numpy() for i in range(0, len(X), CHUNK)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def weights(self) -> Weights:
         flat = [p.numpy() for p in self.params]
