@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from statistics import median, quantiles
 from typing import Any
 
@@ -103,3 +104,15 @@ def table(rows: list[dict[str, Any]]) -> str:
         right = "  ".join(cell.rjust(n) for cell, n in zip(line[3:-1], widths[3:-1], strict=True))
         out.append(f"{left}  {right}  {line[-1]}".rstrip())
     return "\n".join(out)
+
+
+def sweep_cost(w: dict[str, Any], row: dict[str, Any]) -> float:
+    """What a curve shows: microseconds a step, or an epoch where the rows vary."""
+    return row["median_us"] * (w["steps_per_epoch"] if w["sweep"][0] == "rows" else 1)
+
+
+def slope(points: list[tuple[float, float]]) -> float:
+    """Slope of the least-squares line through the logarithms: the cost grows as value ** slope."""
+    xs, ys = [log(x) for x, _ in points], [log(y) for _, y in points]
+    x0, y0 = sum(xs) / len(xs), sum(ys) / len(ys)
+    return sum((x - x0) * (y - y0) for x, y in zip(xs, ys, strict=True)) / sum((x - x0) ** 2 for x in xs)

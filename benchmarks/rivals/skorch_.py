@@ -46,7 +46,7 @@ class Model:
         self.net = NeuralNet(
             net, LOSSES[w.loss], lr=w.params["learning_rate"], batch_size=w.batch_size, train_split=None,
             iterator_train__shuffle=w.shuffle, iterator_valid__batch_size=CHUNK, verbose=0,
-            callbacks="disable", **optimizer_arguments(w),
+            callbacks="disable", predict_nonlinearity=None, **optimizer_arguments(w),
         ).initialize()  # fmt: skip
         self.X, self.y = X, targets(w, y)
 
