@@ -36,7 +36,7 @@ def _save(figure: Any, path: str | Path, fingerprint: str) -> str:
 def ratios(result: dict[str, Any], path: str | Path, fingerprint: str = "") -> str:
     """How many times longer each rival takes: a line of marks for each workload and thread count."""
     rows = [r for r in measured(result) if r.get("ratio_to_ours") and r.get("cache") != "empty"]
-    names = list(dict.fromkeys((r["workload"], r["threads"]) for r in rows))[::-1]
+    names = list(dict.fromkeys((r["workload"], r["threads"]) for r in rows if r["rival"] != OURS))[::-1]
     rivals = [r for r in dict.fromkeys(r["rival"] for r in rows) if r != OURS]
     figure, axes = plt.subplots(figsize=(9, 1.6 + 0.32 * len(names)))
     colours, marks = plt.get_cmap("tab20"), "osD^v<>PX*"

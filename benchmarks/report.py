@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import isfinite, log, nan
 from statistics import median, quantiles
 from typing import Any
 
@@ -24,7 +24,7 @@ def judge(rows: list[dict[str, Any]], tolerance: float) -> None:
     The reference is the median final loss of the rows that claim to be the same training. A row that declares
     a deviation (another optimizer, say) is never void, but the table marks it with a star.
     """
-    losses = [r["final_loss"] for r in rows if "final_loss" in r and not r["deviation"]]
+    losses = [r["final_loss"] for r in rows if isfinite(r.get("final_loss", nan)) and not r["deviation"]]
     for row in rows:
         if "prediction_error" in row:
             wrong = not row["prediction_error"] <= tolerance  # also catches NaN

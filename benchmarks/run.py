@@ -27,6 +27,8 @@ from benchmarks.workloads import QUICK, WORKLOADS, Workload
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKOUT = (ROOT / "fastnn").is_dir()
+# Installed, this folder is a part of the package, which is found as it was for this process.
+PATH = os.pathsep.join(filter(None, [str(ROOT), "" if CHECKOUT else os.environ.get("PYTHONPATH")]))
 START_LIMIT_S, REPEAT_LIMIT_S = 600.0, 180.0
 
 
@@ -46,7 +48,7 @@ class Worker:
         self.process = subprocess.Popen(
             [python, "-m", "benchmarks.worker", json.dumps(job)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, cwd=ROOT,
-            env=child_env(job["threads"], cache_dir) | {"PYTHONPATH": str(ROOT)},
+            env=child_env(job["threads"], cache_dir) | {"PYTHONPATH": PATH},
         )  # fmt: skip
 
     def read(self, limit: float) -> dict[str, Any]:
@@ -262,6 +264,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=quick_help)
     parser.add_argument("--figure", help="PNG file of the ratios to fastnn (needs matplotlib)")
     parser.add_argument("--env-dir", help="the folder given to benchmarks.make_envs (else: this Python)")
+    parser.add_argument("--device", choices=["cpu"], default="cpu")
     parser.add_argument("--cpus", nargs="+", type=int, help="cores to pin to: the first as many as threads")
     parser.add_argument("--out", help="JSON file, say benchmarks/results/NAME.json")
     args = parser.parse_args()

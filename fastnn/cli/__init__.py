@@ -26,6 +26,7 @@ COMMANDS = {
     "circles": "train a tiny network on two rings of points and draw what it learned",
     "returns": "train on monthly stock returns, tested on random rows, the last year and by walking forward",
     "sp500": "train on the S&P 500 and its moving average and compare with a linear regression",
+    "bench": "time fastnn, and other libraries that are installed, on this machine",
     "warmup": "compile every kernel now, so that no training has to wait",
     "doctor": "show versions, processor, caches, and what is slow and why",
 }
