@@ -15,6 +15,7 @@ DOCUMENTS = [
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/decisions.md",
+    "docs/benchmarks.md",
     "docs/speed.md",
     "benchmarks/README.md",
 ]
