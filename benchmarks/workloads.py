@@ -110,7 +110,8 @@ class Workload:
 
     def rivals_for(self, threads: int, known: list[str]) -> list[str]:
         """Who runs by default: with more threads only those that use them, to stay within the hour."""
-        chosen = [name for name in known if not self.rivals or name in self.rivals]
+        apart = {name for kind, names in ONLY.items() if kind != self.kind for name in names}
+        chosen = [name for name in known if name not in apart and (not self.rivals or name in self.rivals)]
         return [name for name in chosen if threads == 1 or name in THREADED]
 
 
@@ -244,6 +245,8 @@ BCE, CCE = "binary_crossentropy", "sparse_categorical_crossentropy"
 #: Who runs by default where not all do: the whole list must take less than an hour on two cores.
 SWEEP = ("fastnn", "torch", "jax:scan")
 MAIN = (*SWEEP, "numpy", "sklearn", "tensorflow:loop", "keras:xla50", "jax:step")
+#: Ways to do one kind of work only.
+ONLY = {"predict": ("onnxruntime", "keras:call"), "many": ("torch:func", "jax:vmap")}
 THREADED = (*SWEEP, "tensorflow:loop", "torch:func", "jax:vmap", "onnxruntime")
 
 
@@ -292,7 +295,8 @@ def _returns44(batch: int, dropout: float) -> Workload:
     rows = 16_384 if batch <= 128 else 65_536
     epochs = max(3, 8 * batch // 128)
     return _returns(f"returns44_b{batch}" + ("" if dropout else "_nodropout"), sizes=(44, 64, 64, 1),
-                    rows=rows, batch_size=batch, dropout=dropout, group="batch size", rivals=MAIN,
+                    rows=rows, batch_size=batch, dropout=dropout, group="batch size",
+                    rivals=MAIN if batch in (32, 512, 8192) else SWEEP,
                     check_epochs=min(epochs, 40), tolerance=0.012, threads=(1, 2) if batch >= 512 else (1,),
                     sweep=("batch" if dropout else "batch, no dropout", batch))  # fmt: skip
 
@@ -304,19 +308,19 @@ _ALL = [
     Workload("circles_b128", "circles", 50_000, (2, 3, 2), "sigmoid", CCE, *RMSPROP, 128,
              check_epochs=2, tolerance=0.01),
     _returns("returns_b32"),
-    _returns("returns_b32_nodropout", dropout=0.0),
-    _returns("returns_b512", batch_size=512, check_epochs=20),
-    _returns("returns_b512_nodropout", batch_size=512, check_epochs=20, dropout=0.0),
+    _returns("returns_b32_nodropout", dropout=0.0, rivals=(*MAIN, "keras", "torch:compile")),
+    _returns("returns_b512", batch_size=512, check_epochs=20, rivals=(*MAIN, "keras", "torch:compile")),
+    _returns("returns_b512_nodropout", batch_size=512, check_epochs=20, dropout=0.0, rivals=MAIN),
     Workload("wide_b256", "random_table", 8_192, (512, 1024, 1024, 10), "relu", CCE,
              "adam", (("learning_rate", 3e-4), *ADAM[1][1:]), 256, tolerance=0.06),
     _fresh("fresh_small", threads=(1,)),
     _fresh("fresh_widths", vary_width=True, threads=(1,), rivals=MAIN,
            notes="as fresh_small, but no two models have the same shapes"),
-    _fresh("first_fit", kind="first_fit", threads=(1,), rivals=(*MAIN, "keras")),
+    _fresh("first_fit", kind="first_fit", threads=(1,), rivals=(*SWEEP, "sklearn")),
     *(_returns(f"eight_b32{tail}", kind="many", count=8, rows=8_192, dropout=rate, group="many at once",
                check_epochs=6, tolerance=0.012,
                rivals=(*MAIN, "torch:func", "jax:vmap")) for tail, rate in (("", 0.5), ("_nodropout", 0.0))),
-    _predict("predict_1", 1, 512),
+    _predict("predict_1", 1, 64),
     _predict("predict_100", 100, 12_800),
     _predict("predict_1m", 2**20, 2**20),
     Workload("simplechains_4_32_16_4", "matrix_exponential", 10_000, (4, 32, 16, 4), "tanh", "mse", *ADAM,
