@@ -333,7 +333,8 @@ _ALL = [
     *(_sweep("width", n, sizes=(64, n, n, 1), rows=16_384 if n <= 128 else 2_048,
              optimizer_args=ADAM[1] if n <= 128 else (("learning_rate", 1e-4), *ADAM[1][1:]),
              # Three orders of the rows spread by 0.016 at 1,024 and 0.032 at 2,048, by 0.003 below.
-             tolerance=0.05 if n > 512 else 0.02, check_epochs=4 if n <= 128 else 2) for n in (8, 16, 32, 64, 128, 256, 512, 1024, 2048)),
+             tolerance=0.05 if n > 512 else 0.02, check_epochs=4 if n <= 128 else 2)
+      for n in (8, 16, 32, 64, 128, 256, 512, 1024, 2048)),
     *(_sweep("depth", n, sizes=(64, *[64] * n, 1), activation="tanh", threads=(1,))
       for n in (1, 2, 4, 8, 16)),
     *(_sweep("features", n, sizes=(n, 64, 64, 1), rows=8_192, threads=(1,)) for n in (8, 32, 128, 512, 2048)),
