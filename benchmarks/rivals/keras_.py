@@ -35,7 +35,8 @@ class Model:
         if variant == "call" and w.kind != "predict":
             raise Unsupported("a way to predict")
         keras.utils.set_random_seed(w.seed)
-        keras.backend.set_floatx(w.dtype)
+        keras.config.set_floatx(w.dtype)
+        keras.config.set_dtype_policy(w.dtype)
         self.w, self.variant = w, variant
         *hidden, outputs = w.sizes[1:]
         layers = [keras.Input((w.sizes[0],))]
