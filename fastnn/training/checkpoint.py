@@ -13,7 +13,14 @@ from fastnn.callbacks.backup import Backup, BackupAndRestore, read_backup
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
 from fastnn.errors import ArgumentError, FileFormatError
-from fastnn.training.fingerprint import Fingerprint, canonical, description, differences, weights_hash
+from fastnn.training.fingerprint import (
+    Evidence,
+    Fingerprint,
+    WeightsFingerprint,
+    canonical,
+    description,
+    differences,
+)
 from fastnn.training.packing import pack, unpack
 from fastnn.training.table import Table
 from fastnn.training.trainer import Training
@@ -251,13 +258,17 @@ class Checkpointing:
         """Complete the history, also of a training that was cut short."""
         training = self._training
         self._history.seconds = self._earlier + seconds
-        identity = self.identity()
-        self._history.evidence = {
-            **identity,
-            "epochs": training.state.epoch - identity["started"]["epoch"],
-            "steps": training.state.step - identity["started"]["step"],
-            "weights": weights_hash(training.model),
-        }
+        hashes: dict[str, Any] = {}
+        if self._identity is None:
+            hashes = {"data": self._data, "validation_data": self._validation}
+            for item in (self._data, self._validation):
+                if item is not None:
+                    item.settle()
+        settings = dict(self._settings if self._identity is None else self._identity)
+        settings["epochs"] = training.state.epoch - settings["started"]["epoch"]
+        settings["steps"] = training.state.step - settings["started"]["step"]
+        hashes["weights"] = WeightsFingerprint(training.model)
+        self._history.settle(Evidence(settings, hashes))
 
     def finished(self) -> None:
         """Let backups go, unless training was stopped in the middle of an epoch."""
