@@ -57,19 +57,48 @@ def run(
         tuple(ArrayRef(a.reshape(-1), s) for a, s in zip(outputs, out_specs, strict=True)),
         attrs,
     )
-    clock = np.zeros(registers.COUNT, np.int64)
-    clock[[INDEX["ROWS"], INDEX["BATCH"], INDEX["CHUNK"]]] = rows
-    clock[INDEX["FIRST"]] = 1
-    device_clock = cp.asarray(clock)
+    _launch(call, dtype.name, {"ROWS": rows, "BATCH": rows, "CHUNK": rows, "FIRST": 1}, rows)
+    return outputs
+
+
+def run_update(
+    op: str,
+    param: Any,
+    grad: Any,
+    slots: Sequence[Any],
+    hyper: Sequence[float],
+    attrs: dict[str, Any],
+    step: int,
+) -> None:
+    """Take one optimizer step in place; the arrays are contiguous CuPy arrays of one float dtype and size."""
+    numbers = np.zeros(max(len(hyper), 8))
+    numbers[: len(hyper)] = hyper
+    spec = Spec((param.size,), rows=False)
+    gradient, parameter, *state = [ArrayRef(a.reshape(-1), spec) for a in (grad, param, *slots)]
+    call = Call(
+        op,
+        (gradient, ArrayRef(compiling.cupy().asarray(numbers), spec)),
+        (parameter, *state),
+        {"start": 0, "steps": 1, **attrs},
+    )
+    _launch(call, param.dtype.name, {"STEP": step - 1}, 1)
+
+
+def _launch(call: Call, dtype: str, clock: dict[str, int], rows: int) -> None:
+    """Launch the kernels of a call with these registers."""
+    cp = compiling.cupy()
+    words = np.zeros(registers.COUNT, np.int64)
+    for name, value in clock.items():
+        words[INDEX[name]] = value
+    device_clock = cp.asarray(words)
     scratches: dict[Scratch, Any] = {}
-    for launch in kernels.lower(call, Target(dtype.name, max(rows, 1))):
+    for launch in kernels.lower(call, Target(dtype, max(rows, 1))):
         function = compiling.function(launch.variant, launch.name)
         for wanted in launch.arguments:
             if isinstance(wanted, Scratch) and wanted not in scratches:
                 scratches[wanted] = cp.empty(max(wanted.bytes, 1), np.uint8).view(wanted.dtype)
         arguments = [_argument(a, device_clock, scratches) for a in launch.arguments]
         function.launch(launch.grid, launch.block, function.wrap(arguments))
-    return outputs
 
 
 def _argument(argument: Any, clock: Any, scratches: dict[Scratch, Any]) -> Any:
