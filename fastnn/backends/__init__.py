@@ -9,8 +9,6 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-DEVICES = ("cpu", "gpu")
-
 
 def executor(device: str = "cpu") -> Any:
     """Return the module that runs programs on a device: ``Session``, ``stage``."""
