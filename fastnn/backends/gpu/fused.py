@@ -34,20 +34,21 @@ def itemsize(chain: Chain) -> int:
 def tile_bytes(chain: Chain, tile: int) -> int:
     """Return the shared memory of a tile: the struct Tile of chain.cu."""
     strides = [size | 1 for size in chain.sizes]
-    numbers = sum(strides) + 2 * max(strides[1:])
-    last = len(chain.layers) - 1
+    numbers, kept, last = sum(strides) + strides[-1], 0, len(chain.layers) - 1
     for number, layer in enumerate(chain.layers):
+        kept += strides[number] * (layer.drop is not None)
         if number == last:
-            numbers += strides[-1] * (layer.form != "linear" or chain.softmax)
+            apart = layer.form != "linear" or chain.softmax
         else:
-            follows = chain.layers[number + 1].drop is not None and layer.form != "linear"
-            numbers += strides[number + 1] * (layer.saves == "input" or follows)
-        numbers += strides[number] * (layer.drop is not None)
+            drop = chain.layers[number + 1].drop
+            again = drop is not None and layer.form != "linear" and (layer.form != "relu" or drop.kind != 1)
+            apart = layer.saves == "input" or again
+        numbers += strides[number + 1] * apart
     numbers += strides[-1] * (chain.loss.name != "labels")
-    reals = numbers * tile + (STAGE * max(strides[2:]) if last else 0)
-    reals += -reals % (8 // itemsize(chain))
-    rows = tile * (8 * len(chain.sums) + 8 + itemsize(chain) + 4)
-    return reals * itemsize(chain) + rows + 8 * len(chain.sums)
+    reals = numbers * tile + STAGE * max(strides[2:], default=0)
+    sums = 8 * len(chain.sums) * (tile + 1)
+    total = reals * itemsize(chain) + sums + tile * (8 + itemsize(chain) + 4) + max(kept * tile, 1)
+    return total + 16  # padding
 
 
 def tile_rows(chain: Chain, batch: int, room: int = SHARED_BYTES) -> int:

@@ -63,9 +63,11 @@ __device__ constexpr int in_at(int l) {
     return at;
 }
 // Whether what a layer's derivative is taken at (for the last: the sum before its activation) has a place of its own.
+// A relu needs none before plain dropout: what is kept has its sign, and what is dropped has no gradient.
 __device__ constexpr bool apart(int l) {
     if (l == LAYERS - 1) return form_of(l) != FORM_linear || SOFTMAX;
-    return saves_input(l) || (drop_of(l + 1) && form_of(l) != FORM_linear);
+    if (saves_input(l)) return true;
+    return drop_of(l + 1) && form_of(l) != FORM_linear && !(form_of(l) == FORM_relu && drop_of(l + 1) == 1);
 }
 __device__ constexpr int saved_at(int l) {
     if (!apart(l)) return in_at(l + 1);
@@ -73,21 +75,27 @@ __device__ constexpr int saved_at(int l) {
     for (int i = 0; i < l; ++i) at += apart(i) ? TILE * stride_of(i + 1) : 0;
     return at;
 }
-__device__ constexpr int mask_of(int l) {
+// The slope by a layer's sums takes the place of its output, when that has been used; the last has one of its own.
+__device__ constexpr int end_of_saved() {
     int at = in_at(LAYERS + 1);
     for (int i = 0; i < LAYERS; ++i) at += apart(i) ? TILE * stride_of(i + 1) : 0;
+    return at;
+}
+__device__ constexpr int slope_at(int l) { return l == LAYERS - 1 ? end_of_saved() : in_at(l + 1); }
+__device__ constexpr int target_at() { return end_of_saved() + TILE * stride_of(LAYERS); }
+__device__ constexpr int stage_at() { return target_at() + (CLASSES == 2 ? 0 : TILE * stride_of(LAYERS)); }
+__device__ constexpr int tile_reals() {
+    int most = 0;
+    for (int l = 2; l <= LAYERS; ++l) most = stride_of(l) > most ? stride_of(l) : most;
+    return stage_at() + STAGE * most;
+}
+// Which elements of a layer's input are kept by dropout: a byte each.
+__device__ constexpr int kept_at(int l) {
+    int at = 0;
     for (int i = 0; i < l; ++i) at += drop_of(i) ? TILE * stride_of(i) : 0;
     return at;
 }
-__device__ constexpr int widest(int from) {
-    int most = 1;
-    for (int l = from; l <= LAYERS; ++l) most = stride_of(l) > most ? stride_of(l) : most;
-    return most;
-}
-__device__ constexpr int slope_at(int which) { return mask_of(LAYERS) + which * TILE * widest(1); }
-__device__ constexpr int target_at() { return slope_at(2); }
-__device__ constexpr int stage_at() { return target_at() + (CLASSES == 2 ? 0 : TILE * stride_of(LAYERS)); }
-__device__ constexpr int tile_reals() { return stage_at() + (LAYERS > 1 ? STAGE * widest(2) : 0); }
+__device__ constexpr int kept_bytes() { return kept_at(LAYERS) ? kept_at(LAYERS) : 1; }
 
 struct Tile {
     real v[tile_reals()];
@@ -95,6 +103,7 @@ struct Tile {
     long long row[TILE];
     real weight[TILE];
     int label[TILE];
+    unsigned char kept[kept_bytes()];
 };
 // The caller's arrays with their strides in items; no weights: null.
 struct Data {
@@ -109,7 +118,7 @@ struct Settings { const double* reals; const long long* ints; };
 
 // Dropout of element (row of the batch, j) of layer L's input: the numbers of dropout.cu.
 template <int L>
-__device__ __forceinline__ real dropped(real x, real& mask, const long long* r, const Settings& set, long long row, int j) {
+__device__ __forceinline__ real dropped(real x, unsigned char& kept, const long long* r, const Settings& set, long long row, int j) {
     const double* c = set.reals + L * LAYER_REALS;
     const long long* n = set.ints + L * LAYER_INTS;
     const long long e = row * size_of(L) + j;
@@ -120,7 +129,8 @@ __device__ __forceinline__ real dropped(real x, real& mask, const long long* r, 
                            (unsigned)key, (unsigned)(key >> 32));
     const unsigned word = half < 2 ? w.x : half < 4 ? w.y : half < 6 ? w.z : w.w;
     const bool keep = (long long)((word >> (half & 1 ? 16 : 0)) & 0xFFFFu) >= n[3];
-    mask = keep ? (real)c[3] : (real)0;
+    const real mask = keep ? (real)c[3] : (real)0;
+    kept = keep;
     return drop_of(L) == 2 ? x * mask + (real)(keep ? c[4] : c[5]) : x * mask;
 }
 
@@ -135,7 +145,7 @@ __device__ __forceinline__ void gather_tile(Tile& s, const Data& data, const lon
         const int i = e / K, k = e % K;
         real x = 0;
         if (i < left) x = (real)data.x[s.row[i] * data.x_row + k * data.x_column];
-        if constexpr (drop_of(0) != 0) x = dropped<0>(x, s.v[mask_of(0) + i * stride_of(0) + k], r, set, r[R_ROW0] + row0 + i, k);
+        if constexpr (drop_of(0) != 0) x = dropped<0>(x, s.kept[kept_at(0) + i * stride_of(0) + k], r, set, r[R_ROW0] + row0 + i, k);
         s.v[in_at(0) + i * stride_of(0) + k] = x;
     }
     if constexpr (CLASSES == 2) {
@@ -184,7 +194,7 @@ __device__ __forceinline__ void forward_from(Tile& s, const real* __restrict__ p
             real y = forward<form_of(L)>(z, ca, cb, cc);
             if constexpr (apart(L)) s.v[saved_at(L) + i * SN + j] = LAST || saves_input(L) ? z : y;
             if constexpr (!LAST) {
-                if constexpr (drop_of(L + 1) != 0) y = dropped<L + 1>(y, s.v[mask_of(L + 1) + i * SN + j], r, set, r[R_ROW0] + row0 + i, j);
+                if constexpr (drop_of(L + 1) != 0) y = dropped<L + 1>(y, s.kept[kept_at(L + 1) + i * SN + j], r, set, r[R_ROW0] + row0 + i, j);
             }
             s.v[in_at(L + 1) + i * SN + j] = y;
         }
@@ -239,7 +249,7 @@ __device__ __forceinline__ void loss_tile(Tile& s, const long long* r, const Set
     const double* f = set.reals + LAST * LAYER_REALS;
     const int i = threadIdx.x;
     if (i < TILE) {
-        real* d = s.v + slope_at(LAST & 1) + i * SN;
+        real* d = s.v + slope_at(LAST) + i * SN;
         const real* z = s.v + saved_at(LAST) + i * SN;
         real* y = s.v + in_at(LAYERS) + i * SN;
         const bool live = row0 + i < r[R_ROWS];
@@ -284,7 +294,7 @@ __device__ __forceinline__ void backward_from(Tile& s, const real* __restrict__ 
     constexpr int K = size_of(L), N = size_of(L + 1), SK = stride_of(L), SN = stride_of(L + 1);
     constexpr int AT_ONCE = K * N >= 4 * THREADS ? 4 : 1, GROUPS = (K + AT_ONCE - 1) / AT_ONCE;
     const real* x = s.v + in_at(L);
-    const real* dz = s.v + slope_at(L & 1);
+    const real* dz = s.v + slope_at(L);
     for (int e = threadIdx.x; e < GROUPS * N; e += THREADS) {
         const int j = e % N, k0 = e / N * AT_ONCE;
         real acc[AT_ONCE] = {};
@@ -312,9 +322,9 @@ __device__ __forceinline__ void backward_from(Tile& s, const real* __restrict__ 
         constexpr int R = TILE / WARPS, SS = N | 1;
         const int lane = threadIdx.x & 31, i0 = (threadIdx.x >> 5) * R;
         real* stage = s.v + stage_at();
-        real* dx = s.v + slope_at((L + 1) & 1);
+        real* dx = s.v + slope_at(L - 1);
         const double* c = set.reals + (L - 1) * LAYER_REALS;
-        const real ca = (real)c[0], cb = (real)c[1], cc = (real)c[2];
+        const real ca = (real)c[0], cb = (real)c[1], cc = (real)c[2], on = (real)c[LAYER_REALS + 3];
         for (int k0 = 0; k0 < K; k0 += STAGE) {
             for (int e = threadIdx.x; e < STAGE * N; e += THREADS) {
                 const int k = e / N, j = e % N;
@@ -333,7 +343,7 @@ __device__ __forceinline__ void backward_from(Tile& s, const real* __restrict__ 
                 for (int q = 0; q < R; ++q) {
                     const int at = (i0 + q) * SK + k0 + lane;
                     real d = acc[q];
-                    if constexpr (drop_of(L) != 0) d *= s.v[mask_of(L) + at];
+                    if constexpr (drop_of(L) != 0) d *= s.kept[kept_at(L) + at] ? on : (real)0;
                     dx[at] = backward<form_of(L - 1)>(d, s.v[saved_at(L - 1) + at], ca, cb, cc);
                 }
             }
