@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.gpu import compile as compiling
-from fastnn.backends.gpu import kernels, regimes, registers
+from fastnn.backends.gpu import forced, kernels, regimes, registers
 from fastnn.backends.gpu.fused import lower_fused
 from fastnn.backends.gpu.library import BoundProduct, lower_library
 from fastnn.backends.gpu.lowering import (
@@ -160,8 +160,13 @@ class Session:
     ):
         self._cp = cp = compiling.cupy()
         self.program = program
+        how = forced.current() if program.update else None
+        if how is not None:
+            regime, capture = how.regime, how.capture
         self._choice = regimes.choose(program, batch_size, regime)
         self.regime = self._choice.regime
+        if how is not None:
+            how.regimes.append(self.regime)
         self.seconds_per_step = 0.0
         self._losses, self._capture = losses, capture and self.regime != "library"
         self._epoch_rows, self._batch_size = epoch_rows, batch_size

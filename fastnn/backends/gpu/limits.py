@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.backends.gpu.driver import version
+
 #: float32 lanes of a multiprocessor, and float32 operations for one in float64, by compute capability
 #: (CUDA C++ Programming Guide, "Arithmetic Instructions").
 LANES = {"60": 64, "70": 64, "75": 64, "80": 64, "86": 128, "87": 128, "89": 128}
@@ -78,8 +80,8 @@ def describe(cp: Any) -> Limits:
     return Limits(
         name=_ask(lambda: runtime.getDeviceProperties(device.id)["name"].decode()),
         capability=capability,
-        driver=_ask(lambda: _version(runtime.driverGetVersion())),
-        runtime=_ask(lambda: _version(runtime.runtimeGetVersion())),
+        driver=_ask(lambda: version(runtime.driverGetVersion())),
+        runtime=_ask(lambda: version(runtime.runtimeGetVersion())),
         compiler=_ask(lambda: ".".join(map(str, cp.cuda.nvrtc.getVersion()))),
         bandwidth=bandwidth,
         flops=flops,
@@ -95,10 +97,6 @@ def _ask(question: Callable[[], str]) -> str:
         return question()
     except Exception:
         return UNKNOWN
-
-
-def _version(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 class Work(NamedTuple):
