@@ -48,7 +48,7 @@ def tile_bytes(chain: Chain, tile: int) -> int:
     numbers += strides[-1] * (chain.loss.name != "labels")
     reals = numbers * tile + STAGE * max(strides[2:], default=0)
     sums = 8 * len(chain.sums) * (tile + 1)
-    total = reals * itemsize(chain) + sums + tile * (8 + itemsize(chain) + 4) + max(kept * tile, 1)
+    total = reals * itemsize(chain) + sums + tile * (8 + itemsize(chain) + 4) + 4 * max(kept * tile, 1)
     return total + 16  # padding
 
 
@@ -149,7 +149,7 @@ def lower_fused(program: Program, chain: Chain, batch: int) -> tuple[Sequence[La
     if not penalised:
         update = [i for i in update if i.op != "check_finite"]
     kernel = variant(chain, tile)
-    sums = Ref("accumulator", 0, Spec((), rows=False))
+    sums = flat("accumulator", len(program.accumulators))
     return [
         Launch(
             kernel, "fused", (count,),

@@ -8,6 +8,10 @@ import numpy as np
 
 from fastnn.program import Program, Ref
 
+#: Bytes that memory moves at once; rows of fewer sectors would waste more than they gain by starting on one.
+SECTOR, LEAST_SECTORS = 32, 4
+#: Bytes of a padded copy on the host.
+PIECE = 16 << 20
 _DTYPES: dict[str, np.dtype[Any]] = {"int": np.dtype(np.int32), "index": np.dtype(np.int64)}
 
 
@@ -79,9 +83,22 @@ class Memory:
 
 
 def upload(array: Any, cp: Any) -> tuple[Any, tuple[int, int]]:
-    """Return a flat device array of a table, and its strides in items."""
+    """Return a flat device array of a table, and its strides in items.
+
+    Rows of some width start on a sector of memory each, because batches gather them from anywhere.
+    """
     columns = array.reshape(len(array), -1)
-    width = columns.shape[1]
+    rows, width = columns.shape
     if isinstance(array, cp.ndarray) and columns.flags.c_contiguous:
         return columns.reshape(-1), (width, 1)
-    return cp.asarray(np.ascontiguousarray(columns)).reshape(-1), (width, 1)
+    sector = SECTOR // columns.dtype.itemsize
+    padded = -(-width // sector) * sector
+    if width < LEAST_SECTORS * sector or width == padded:
+        return cp.asarray(np.ascontiguousarray(columns)).reshape(-1), (width, 1)
+    device = cp.zeros((rows, padded), columns.dtype)
+    piece = max(PIECE // (padded * columns.dtype.itemsize), 1)
+    for start in range(0, rows, piece):
+        part = np.zeros((min(piece, rows - start), padded), columns.dtype)
+        part[:, :width] = columns[start : start + piece]
+        device[start : start + piece].set(part)
+    return device.reshape(-1), (padded, 1)

@@ -1,5 +1,6 @@
 """The ways a program runs on a GPU agree, on a device that the CPU plays: numbers, launches, counters."""
 
+import dataclasses
 import functools
 import sys
 from pathlib import Path
@@ -156,8 +157,9 @@ OPTIMIZERS = {
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_one_block_knows_every_optimizer(opened, optimizer):
-    weights, _ = opened.fit(SMALL, regime="resident", optimizer=OPTIMIZERS[optimizer])
-    expected, _ = opened.fit(SMALL, "cpu", optimizer=OPTIMIZERS[optimizer])
+    build, options = NETS["one layer"]
+    weights, _ = opened.fit(build, regime="resident", optimizer=OPTIMIZERS[optimizer], **options)
+    expected, _ = opened.fit(build, "cpu", optimizer=OPTIMIZERS[optimizer], **options)
     assert largest(weights, expected) < 1e-12
 
 
@@ -201,6 +203,17 @@ def test_blocks_take_several_tiles(opened, monkeypatch):
     assert largest(weights, expected) < 1e-12
 
 
+def test_wide_rows_start_on_a_sector(opened):
+    x = RNG.normal(size=(ROWS, 45)).astype("f4")
+    parts = [layers.Input((45,)), layers.Dense(1, "sigmoid")]
+    build = functools.partial(Sequential, parts, seed=0, dtype="float64")
+    for regime in ("fused", "generic"):
+        weights, _ = opened.fit(build, x=x, regime=regime)
+        assert opened.trained._strides[:2] == [(48, 1), (1, 1)]
+        expected, _ = opened.fit(build, "cpu", x=x)
+        assert largest(weights, expected) < 1e-12
+
+
 def test_numbers_do_not_depend_on_the_order_of_threads(opened, monkeypatch):
     build = stack(dense(9, "tanh"), drop(0.5), dense(1, "sigmoid"), dtype="float32")
     for regime in ("resident", "fused"):
@@ -221,17 +234,17 @@ def test_a_captured_step_is_an_eager_one(opened):
 
 
 @pytest.mark.parametrize("regime", ["resident", "fused", "generic"])
-@pytest.mark.parametrize("what", ["loss", "gradient"])
-def test_a_run_that_is_not_finite_stops_before_the_update(opened, regime, what):
-    x = X.copy()
-    x[40] = np.inf if what == "loss" else 3e38
-    loss = "mse" if what == "loss" else "mae"
-    build = stack(dense(4), dense(1), dtype="float32")
-    model = build()
+@pytest.mark.parametrize(("what", "status"), [("loss", 1), ("gradient", 2)])
+def test_a_run_that_is_not_finite_stops_before_the_update(opened, regime, what, status):
+    x = np.zeros((ROWS, INPUTS), "f4")
+    x[40:50, 0] = 3e38  # squared, or added up over some rows, too large for float32
+    loss = "mse" if what == "loss" else fastnn.losses.MeanAbsoluteError(reduction="sum")
+    model = stack(dense(1), dtype="float32")()
     with pytest.raises(FastnnError):
         opened.fit(lambda: model, x=x, loss=loss, metrics=[], shuffle=False, regime=regime)
     session = opened.trained
     assert session.step == 1  # the second batch of 32 holds row 40
+    assert session._host[registers.INDEX["STATUS"]] == status
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
@@ -431,26 +444,23 @@ def test_a_regime_that_does_not_exist_is_refused(opened):
 
 
 # --------------------------------------------------------------------------- room and floors
-SIZES_OF = 'extern "C" __global__ void size_of_tile(int* __restrict__ out) { *out = (int)sizeof(Tile); }'
+SIZE_OF = 'extern "C" __global__ void size_of_tile(int* __restrict__ out) { *out = (int)sizeof(Tile); }'
 
 
-@pytest.mark.parametrize("net", ["dropout", "classes", "one layer"])
-def test_the_room_of_a_tile_is_what_the_kernel_takes(opened, net):
+@pytest.mark.parametrize(
+    ("net", "dtype", "tile"),
+    [("dropout", "float32", 8), ("classes", "float64", 16), ("one layer", "float32", 32)],
+)
+def test_the_room_of_a_tile_is_what_the_kernel_takes(opened, net, dtype, tile):
     build, options = NETS[net]
-    for dtype in ("float64", "float32"):
-        chain = chain_of(opened, functools.partial(_as, build, dtype), **options)
-        for tile in fused.TILES:
-            variant = fused.variant(chain, tile)
-            module = fakecupy.RawModule(code=f"{variant.code()}\n{SIZES_OF}", options=variant.options())
-            out = fakecupy.zeros(1, np.int32)
-            module.get_function("size_of_tile")((1,), (1,), (out,))
-            taken = int(out.get()[0])
-            assert taken <= fused.tile_bytes(chain, tile) <= taken + 32
-
-
-def _as(build, dtype):
-    config = build().get_config()
-    return Sequential.from_config(config | {"dtype": dtype}) if "dtype" in config else build()
+    chain = dataclasses.replace(chain_of(opened, build, **options), dtype=dtype)
+    parts = ("prelude", "scalars", "loss_terms", "loss_softmax", "chain")
+    code = "\n".join(map(compiling.text, parts)) + SIZE_OF
+    module = fakecupy.RawModule(code=code, options=fused.variant(chain, tile).options())
+    out = fakecupy.zeros(1, np.int32)
+    module.get_function("size_of_tile")((1,), (1,), (out,))
+    taken = int(out.get()[0])
+    assert taken <= fused.tile_bytes(chain, tile) <= taken + 32
 
 
 def test_committed_shapes_fit_a_block():
