@@ -262,9 +262,7 @@ class _Reader:
         saves = ELEMENTWISE.get(name, "output")
         if "activation" in attrs:
             saves = "output"  # fusion keeps the output alone
-        self.layers.append(
-            Layer(inputs, units, w.offset // self.item, at, kind, constants, saves, self.drop)
-        )
+        self.layers.append(Layer(inputs, units, w.offset // self.item, at, kind, constants, saves, self.drop))
         self.drop = None
         self._set(instruction.outputs[0], self._end())
 
@@ -274,9 +272,7 @@ class _Reader:
         layer = self.layers[-1]
         _need(layer.form == "linear" and not self.softmax)
         kind, constants = form(instruction.op, instruction.attrs)
-        self.layers[-1] = layer._replace(
-            form=kind, constants=constants, saves=ELEMENTWISE[instruction.op]
-        )
+        self.layers[-1] = layer._replace(form=kind, constants=constants, saves=ELEMENTWISE[instruction.op])
         self._set(x, ("z", len(self.layers)))
         self._set(y, self._end())
 
@@ -352,6 +348,7 @@ class _Reader:
 
     def _check_backward(self) -> None:
         """Check that the backward pass is that of the chain, all of it: every layer is trained."""
+
         def places(op: str) -> list[int]:
             return sorted(i.outputs[0].offset // self.item for i in self.backward if i.op == op)
 

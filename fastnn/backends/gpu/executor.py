@@ -27,6 +27,7 @@ from fastnn.backends.gpu.lowering import (
     Table,
     Target,
 )
+from fastnn.backends.gpu.memory import Memory, Mirror, upload
 from fastnn.backends.gpu.registers import INDEX
 from fastnn.backends.gpu.resident import lower_resident
 from fastnn.program import Program, Ref
@@ -40,74 +41,6 @@ ARENA_BYTES = 1 << 30
 ROW_ALIGN = 64
 #: Epochs that a call can log before the log is made longer.
 LOG_ROWS = 64
-_DTYPES: dict[str, np.dtype[Any]] = {"int": np.dtype(np.int32), "index": np.dtype(np.int64)}
-
-
-class Mirror:
-    """A host array and its copy on the device.
-
-    Parameters
-    ----------
-    host : ndarray
-    cp : module
-        CuPy.
-    """
-
-    def __init__(self, host: np.ndarray, cp: Any):
-        self.host, self.device = host, cp.asarray(host)
-        self._known = host.copy()
-
-    def push(self) -> None:
-        """Bring a change of the host array to the device."""
-        if not np.array_equal(self.host, self._known, equal_nan=True):
-            np.copyto(self._known, self.host)
-            self.device.set(self._known)
-
-    def pull(self) -> None:
-        """Bring the device's numbers to the host array."""
-        self.device.get(out=self._known)
-        np.copyto(self.host, self._known)
-
-
-class Memory:
-    """Device memory of a session, and the array that a Ref means.
-
-    Parameters
-    ----------
-    program : Program
-    rows : int
-        Most rows of a chunk, a multiple of ROW_ALIGN.
-    cp : module
-        CuPy.
-    regions : dict of str to array
-        'parameter', 'hyper', 'inputN', 'outputN', 'slotN'.
-    arena : bool, default True
-        Whether temporaries are kept here.
-    """
-
-    def __init__(self, program: Program, rows: int, cp: Any, regions: dict[str, Any], arena: bool = True):
-        self.dtype = np.dtype(program.dtype)
-        self.rows = rows
-        self.regions = dict(regions)
-        self.regions["arena"] = cp.empty(max(program.arena_row_bytes * rows * arena, 1), np.uint8)
-        self.regions["fixed"] = cp.zeros(max(program.fixed_bytes, 1), np.uint8)
-        self.regions["gradient"] = cp.zeros(max(program.gradients, 1), self.dtype)
-        self.regions["accumulator"] = cp.zeros(max(len(program.accumulators), 1), np.float64)
-
-    def view(self, ref: Ref) -> Any:
-        """Return the array of an operand, as long as it is."""
-        region = ref.region if ref.region not in ("input", "output", "slot") else f"{ref.region}{ref.index}"
-        array, size = self.regions[region], ref.spec.size
-        dtype: np.dtype[Any] = _DTYPES.get(ref.spec.kind, self.dtype)
-        if ref.region in ("input", "output"):
-            return array
-        if ref.region == "arena":
-            start = ref.offset * self.rows
-            return array[start : start + size * self.rows * dtype.itemsize].view(dtype)
-        if ref.region == "fixed":
-            return array[ref.offset : ref.offset + size * dtype.itemsize].view(dtype)
-        start = ref.offset // array.dtype.itemsize
-        return array[start : start + size]
 
 
 class Session:
@@ -186,7 +119,9 @@ class Session:
         cp, program = self._cp, self.program
         batch = -(-min(self._batch_size, max(self._epoch_rows, 1)) // ROW_ALIGN) * ROW_ALIGN
         most = ARENA_BYTES // max(program.arena_row_bytes, 1) // ROW_ALIGN * ROW_ALIGN
-        whole = program.whole_batch or self._choice.chain is not None  # a chain's temporaries are in its blocks
+        whole = (
+            program.whole_batch or self._choice.chain is not None
+        )  # a chain's temporaries are in its blocks
         rows = batch if whole else max(min(batch, most), ROW_ALIGN)
         self._chunks = -(-batch // rows)
         self._mirrors = [Mirror(array, cp) for array in (parameters, *slots)]
@@ -201,7 +136,7 @@ class Session:
             regions["schedule"] = self._mirrors[-1].device
         self._strides: list[tuple[int, int]] = []
         for number, array in enumerate(inputs):
-            regions[f"input{number}"], strides = _upload(array, cp)
+            regions[f"input{number}"], strides = upload(array, cp)
             self._strides.append(strides)
         self._outputs = []
         for number, array in enumerate(outputs):
@@ -247,8 +182,9 @@ class Session:
             launches, update = lower_fused(program, self._choice.chain, self._batch_size)  # type: ignore[arg-type]
             step += map(self._bound, launches)
         else:
-            for self._chunk in range(self._chunks):
-                if self._chunk:
+            for chunk in range(self._chunks):
+                self._chunk = chunk
+                if chunk:
                     step.append(self._bound(Launch(data, "next_chunk", (1,), (Registers(),), 32)))
                 step += [self._bound(launch) for i in program.block for launch in lower(i, target)]
         step += [self._bound(launch) for i in update for launch in kernels.lower(i, target)]
@@ -260,8 +196,9 @@ class Session:
 
     def _bound(self, launch: Launch | Product) -> tuple[Any, tuple[int, ...], int, tuple[Any, ...]]:
         if isinstance(launch, Product):
-            arrays = (self._argument(operand) for operand in launch[1:4])
-            return BoundProduct(launch, *arrays, self._cp, self._rows_of(self._chunk)), (), 0, ()
+            left, right, out = (self._argument(operand) for operand in launch[1:4])
+            rows = self._rows_of(self._chunk)
+            return BoundProduct(launch, left, right, out, self._cp, rows), (), 0, ()
         function = compiling.function(launch.variant, launch.name)
         arguments = tuple(self._argument(argument) for argument in launch.arguments)
         return function, launch.grid, launch.block, function.wrap(arguments)
@@ -409,15 +346,6 @@ class Session:
 
     def __exit__(self, *error: Any) -> None:
         pass
-
-
-def _upload(array: Any, cp: Any) -> tuple[Any, tuple[int, int]]:
-    """Return a flat device array of a table, and its strides in items."""
-    columns = array.reshape(len(array), -1)
-    width = columns.shape[1]
-    if isinstance(array, cp.ndarray) and columns.flags.c_contiguous:
-        return columns.reshape(-1), (width, 1)
-    return cp.asarray(np.ascontiguousarray(columns)).reshape(-1), (width, 1)
 
 
 def stage(program: Program, arrays: Sequence[np.ndarray], batch: int) -> Sequence[np.ndarray]:

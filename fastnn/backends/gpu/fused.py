@@ -6,6 +6,7 @@ keeps gradients of its own; the second kernel sums the blocks' gradients in orde
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -47,7 +48,7 @@ def tile_bytes(chain: Chain, tile: int) -> int:
     numbers += strides[-1] * (chain.loss.name != "labels")
     reals = numbers * tile + STAGE * max(strides[2:], default=0)
     sums = 8 * len(chain.sums) * (tile + 1)
-    total = reals * itemsize(chain) + sums + tile * (8 + itemsize(chain) + 4) + max(kept * tile, 1)
+    total = reals * itemsize(chain) + sums + tile * (8 + itemsize(chain) + 4) + 4 * max(kept * tile, 1)
     return total + 16  # padding
 
 
@@ -96,6 +97,7 @@ def variant(chain: Chain, tile: int) -> Variant:
 
 def source_arguments(chain: Chain) -> tuple[Any, ...]:
     """Return the caller's arrays and their strides, as the kernels take them."""
+
     def array(source: Source | None) -> Ref | None:
         return None if source is None else Ref("input", 0, Spec((1,)), source.number)
 
@@ -147,7 +149,7 @@ def lower_fused(program: Program, chain: Chain, batch: int) -> tuple[Sequence[La
     if not penalised:
         update = [i for i in update if i.op != "check_finite"]
     kernel = variant(chain, tile)
-    sums = Ref("accumulator", 0, Spec((), rows=False))
+    sums = flat("accumulator", len(program.accumulators))
     return [
         Launch(
             kernel, "fused", (count,),
@@ -172,7 +174,7 @@ def example(
     """Return a binary classifier of these widths as the planner would lay it out: a committed shape."""
     layers, at = [], 0
     drop = Drop(1, 1, 0, 0, 1 << 15, 2.0, 0.0, 0.0)
-    for number, (inputs, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (inputs, units) in enumerate(itertools.pairwise(sizes)):
         bias = at + -(-inputs * units // 16) * 16
         last = number == len(sizes) - 2
         layers.append(

@@ -72,7 +72,12 @@ class Table(NamedTuple):
 
 
 class Held(NamedTuple):
-    """Argument: what the session holds under this name: 'epoch_sums', 'log', 'modes', 'steps', 'log_stride'."""
+    """Argument: what the session holds under a name.
+
+    Attributes
+    ----------
+    name : {'epoch_sums', 'log', 'modes', 'steps', 'log_stride'}
+    """
 
     name: str
 

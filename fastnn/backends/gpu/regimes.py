@@ -19,7 +19,7 @@ from fastnn.program import Program
 
 REGIMES = ("resident", "fused", "library", "generic")
 #: One block does about 27e9 multiply-adds a second out of shared memory, three for each weight and row of a
-#: batch; a replayed graph of four kernels costs about 15 us. Below this many weights x rows a block is faster.
+#: batch; a replayed graph of four kernels costs about 15 us. Up to so many weights x rows a block is faster.
 RESIDENT_WORK = 1 << 17
 #: An eager launch costs the host about 8 us, in which a device of 20e12 flop/s does so many flops.
 FLOPS_A_LAUNCH = 160_000_000

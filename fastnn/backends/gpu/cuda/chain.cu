@@ -89,13 +89,13 @@ __device__ constexpr int tile_reals() {
     for (int l = 2; l <= LAYERS; ++l) most = stride_of(l) > most ? stride_of(l) : most;
     return stage_at() + STAGE * most;
 }
-// Which elements of a layer's input are kept by dropout: a byte each.
+// Which elements of a layer's input are kept by dropout.
 __device__ constexpr int kept_at(int l) {
     int at = 0;
     for (int i = 0; i < l; ++i) at += drop_of(i) ? TILE * stride_of(i) : 0;
     return at;
 }
-__device__ constexpr int kept_bytes() { return kept_at(LAYERS) ? kept_at(LAYERS) : 1; }
+__device__ constexpr int kept_count() { return kept_at(LAYERS) ? kept_at(LAYERS) : 1; }
 
 struct Tile {
     real v[tile_reals()];
@@ -103,7 +103,7 @@ struct Tile {
     long long row[TILE];
     real weight[TILE];
     int label[TILE];
-    unsigned char kept[kept_bytes()];
+    int kept[kept_count()];
 };
 // The caller's arrays with their strides in items; no weights: null.
 struct Data {
@@ -118,7 +118,7 @@ struct Settings { const double* reals; const long long* ints; };
 
 // Dropout of element (row of the batch, j) of layer L's input: the numbers of dropout.cu.
 template <int L>
-__device__ __forceinline__ real dropped(real x, unsigned char& kept, const long long* r, const Settings& set, long long row, int j) {
+__device__ __forceinline__ real dropped(real x, int& kept, const long long* r, const Settings& set, long long row, int j) {
     const double* c = set.reals + L * LAYER_REALS;
     const long long* n = set.ints + L * LAYER_INTS;
     const long long e = row * size_of(L) + j;
@@ -134,6 +134,13 @@ __device__ __forceinline__ real dropped(real x, unsigned char& kept, const long 
     return drop_of(L) == 2 ? x * mask + (real)(keep ? c[4] : c[5]) : x * mask;
 }
 
+// Lanes that read a row of k numbers together.
+__device__ constexpr int lanes_for(int k) {
+    int lanes = 1;
+    while (lanes < 32 && lanes < k) lanes *= 2;
+    return lanes;
+}
+
 // Rows of this chunk into the tile; rows past the end are zeros.
 __device__ __forceinline__ void gather_tile(Tile& s, const Data& data, const long long* r, const Settings& set, long long row0) {
     constexpr int K = size_of(0), N = size_of(LAYERS);
@@ -141,13 +148,14 @@ __device__ __forceinline__ void gather_tile(Tile& s, const Data& data, const lon
     const long long left = r[R_ROWS] - row0;
     if (tid < TILE) s.row[tid] = tid < left ? row_at(r[R_POSITION] + r[R_ROW0] + row0 + tid, r) : -1;
     __syncthreads();
-    for (int e = tid; e < TILE * K; e += THREADS) {
-        const int i = e / K, k = e % K;
-        real x = 0;
-        if (i < left) x = (real)data.x[s.row[i] * data.x_row + k * data.x_column];
-        if constexpr (drop_of(0) != 0) x = dropped<0>(x, s.kept[kept_at(0) + i * stride_of(0) + k], r, set, r[R_ROW0] + row0 + i, k);
-        s.v[in_at(0) + i * stride_of(0) + k] = x;
-    }
+    constexpr int LANES = lanes_for(K);
+    for (int i = tid / LANES; i < TILE; i += THREADS / LANES)
+        for (int k = tid % LANES; k < K; k += LANES) {
+            real x = 0;
+            if (i < left) x = (real)data.x[s.row[i] * data.x_row + k * data.x_column];
+            if constexpr (drop_of(0) != 0) x = dropped<0>(x, s.kept[kept_at(0) + i * stride_of(0) + k], r, set, r[R_ROW0] + row0 + i, k);
+            s.v[in_at(0) + i * stride_of(0) + k] = x;
+        }
     if constexpr (CLASSES == 2) {
         if (tid < TILE) s.label[tid] = tid < left ? (int)data.t[s.row[tid] * data.t_row] : 0;
     } else {

@@ -5,7 +5,7 @@
 // A training step of a stack of dense layers in two launches, the update not counted.
 
 // Each block takes every gridDim.x-th tile; its gradients and sums go to its own part.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 fused(const long long* __restrict__ r, const X_TYPE* __restrict__ x, const T_TYPE* __restrict__ t,
       const W_TYPE* __restrict__ w, long long x_row, long long x_column, long long t_row, long long t_column,
       long long w_row, const real* __restrict__ p, const double* __restrict__ reals, const long long* __restrict__ ints,

@@ -15,7 +15,7 @@
 #define HYPER 8
 #define OWN(q, k) const int q = threadIdx.x + k * THREADS; if (q < PARAMETERS)
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 resident(long long* __restrict__ clocks, const X_TYPE* __restrict__ x, const T_TYPE* __restrict__ t,
          const W_TYPE* __restrict__ w, long long x_row, long long x_column, long long t_row, long long t_column,
          long long w_row, real* __restrict__ parameters, real* __restrict__ slot_a, real* __restrict__ slot_b,
