@@ -1,7 +1,6 @@
-"""What a device can do at most, as its driver describes it, and the work of an op beside it.
+"""What the user's device can do at most, as its driver describes it, and the work of an op on arrays.
 
-An op takes at least ``max(flops / rate, bytes / bandwidth)``: the two floors. Bytes are counted once an
-operand, as if caches were perfect; flops are those of the matrix products, and one an element elsewhere.
+Published limits, and the work of a program's launches, are in floors.py; both count alike.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.backends.gpu.driver import version
+from fastnn.backends.gpu.floors import Work
 
 #: float32 lanes of a multiprocessor, and float32 operations for one in float64, by compute capability
 #: (CUDA C++ Programming Guide, "Arithmetic Instructions").
@@ -57,10 +57,6 @@ class Limits(NamedTuple):
         return self.flops if dtype == "float32" else self.flops64
 
 
-#: As published for the H100 SXM5 (NVIDIA H100 Tensor Core GPU Architecture): not measured by us.
-H100 = Limits("H100 SXM5 (published)", "90", "-", "-", "-", 3.35e12, 66.9e12, 33.5e12, 80 * 10**9, 132)
-
-
 def describe(cp: Any) -> Limits:
     """Return the limits of CuPy's current device.
 
@@ -99,28 +95,13 @@ def _ask(question: Callable[[], str]) -> str:
         return UNKNOWN
 
 
-class Work(NamedTuple):
-    """Floating point operations and bytes read or written."""
-
-    flops: float
-    bytes: float
-
-    def __add__(self, other: Work) -> Work:  # type: ignore[override]
-        return Work(self.flops + other.flops, self.bytes + other.bytes)
-
-    def floors(self, limits: Limits, dtype: str = "float32") -> tuple[float, float]:
-        """Return the seconds that the arithmetic and the memory take at least (0 where unknown).
-
-        Examples
-        --------
-        >>> [f"{1e6 * floor:.1f} us" for floor in Work(67e6, 6.7e6).floors(H100)]
-        ['1.0 us', '2.0 us']
-        """
-        rate = limits.rate(dtype)
-        return (
-            self.flops / rate if rate else 0.0,
-            self.bytes / limits.bandwidth if limits.bandwidth else 0.0,
-        )
+def floors(work: Work, limits: Limits, dtype: str = "float32") -> tuple[float, float]:
+    """Return the seconds that the arithmetic and the memory take at least (0 where unknown)."""
+    rate = limits.rate(dtype)
+    return (
+        work.flops / rate if rate else 0.0,
+        work.bytes / limits.bandwidth if limits.bandwidth else 0.0,
+    )
 
 
 #: Ops that are a matrix product: where its three extents are found in the shapes of the two inputs.
@@ -131,7 +112,7 @@ _PRODUCTS: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], tuple[int, ...
 }
 
 
-def work(op: str, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Work:
+def work_of(op: str, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Work:
     """Return the work of an op on arrays of these shapes and dtypes."""
     size = float(sum(array.nbytes for array in (*inputs, *outputs)))
     if op in _PRODUCTS:

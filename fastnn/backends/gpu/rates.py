@@ -14,7 +14,8 @@ import numpy as np
 
 from fastnn.backends.gpu import compile as compiling
 from fastnn.backends.gpu import eager
-from fastnn.backends.gpu.limits import Limits, Work, work
+from fastnn.backends.gpu.floors import Work
+from fastnn.backends.gpu.limits import Limits, floors, work_of
 from fastnn.backends.gpu.selfcheck import SEED, TOLERANCE, Check, error_of, guarded
 from fastnn.ops import registry
 from fastnn.ops.dispatch import input_names
@@ -94,7 +95,7 @@ def measure(case: Case, limits: Limits) -> Timing:
         attrs,
     )
     bound = eager.bind(call, "float32", rows)
-    return _timing(case.op, case.case, lambda: eager.go(bound), work(case.op, inputs, outputs), limits)
+    return _timing(case.op, case.case, lambda: eager.go(bound), work_of(case.op, inputs, outputs), limits)
 
 
 def measure_update(parameters: int, limits: Limits) -> Timing:
@@ -118,15 +119,15 @@ def measure_product(extents: tuple[int, int, int], limits: Limits) -> Timing:
     """Time cuBLAS on the product of a dense layer (rows, inputs, units)."""
     cp = compiling.cupy()
     rows, inputs, units = extents
-    x, w, y = cp.ones((rows, inputs), np.float32), cp.ones((inputs, units), np.float32), None
+    x, w = cp.ones((rows, inputs), np.float32), cp.ones((inputs, units), np.float32)
     y = cp.empty((rows, units), np.float32)
-    done = work("dense", [x, w], [y])
+    done = work_of("dense", [x, w], [y])
     case = f"{rows:,} x {inputs} -> {units}"
     return _timing("cuBLAS", case, lambda: cp.matmul(x, w, out=y), done, limits)
 
 
 def _timing(name: str, case: str, launch: Callable[[], Any], done: Work, limits: Limits) -> Timing:
-    return Timing(name, case, _seconds(launch), done, *done.floors(limits))
+    return Timing(name, case, _seconds(launch), done, *floors(done, limits))
 
 
 def _seconds(launch: Callable[[], Any]) -> float:
