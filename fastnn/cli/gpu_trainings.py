@@ -137,7 +137,9 @@ def check_trainings(trainings: Sequence[Training] = TRAININGS, quick: bool = Fal
             except ArgumentError:  # this network cannot run so
                 continue
             except Exception as error:
-                yield Check("training", training.name, regime or "chosen", np.inf, TOLERANCE, f"{error}"[:300])
+                yield Check(
+                    "training", training.name, regime or "chosen", np.inf, TOLERANCE, f"{error}"[:300]
+                )
                 continue
             ran = how.regimes[0]
             yield Check("training", training.name, f"{ran}, CPU", error_of(graphs, expected), TOLERANCE)

@@ -26,7 +26,7 @@ def short() -> list[Check]:
     """Run the short form: some seconds, most of them NVRTC's."""
     adam = [rule for rule in selfcheck.RULES if str(rule) == "adam"]
     return [
-        *selfcheck.check_ops(selfcheck.SHORT, ("float32",), most=2),
+        *selfcheck.check_ops(selfcheck.SHORT, ("float32",), each=False),
         *selfcheck.check_updates(adam, ("float32",)),
         *rates.check_capture(),
     ]

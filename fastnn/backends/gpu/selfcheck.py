@@ -14,6 +14,7 @@ import numpy as np
 
 from fastnn.backends.gpu import compile as compiling
 from fastnn.backends.gpu import eager, kernels
+from fastnn.backends.gpu.updates import rule
 from fastnn.ops import registry, updates
 from fastnn.ops.dispatch import EagerEmitter, input_names
 from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Op, Sample, Spec
@@ -105,7 +106,7 @@ def ops_with_kernels(names: Sequence[str] | None = None) -> list[str]:
 def check_ops(
     names: Sequence[str] | None = None,
     dtypes: Sequence[str] = ("float32", "float64"),
-    most: int | None = None,
+    each: bool = True,
 ) -> Iterator[Check]:
     """Run ops of the table, forward and gradient, on their samples.
 
@@ -114,13 +115,13 @@ def check_ops(
     names : sequence of str, optional
         All that have a kernel by default.
     dtypes : sequence of str
-    most : int, optional
-        So many samples of each op, spread over its list; all by default.
+    each : bool, default True
+        All samples of an op; else one for each set of attributes and number of inputs.
     """
     for name in ops_with_kernels(names):
         op = registry.get(name)
         found = op.samples(np.random.default_rng(SEED)) if op.samples else []
-        for sample in _spread(found, most):
+        for sample in found if each else _one_of_each(found):
             for dtype in dtypes:
                 case = f"{sample.name}, {dtype}"
                 yield guarded(
@@ -128,11 +129,15 @@ def check_ops(
                 )
 
 
-def _spread(found: list[Sample], most: int | None) -> list[Sample]:
-    if most is None or len(found) <= most:
-        return found
-    # From the last: the samples grow, and the first are often of one element or none.
-    return [found[len(found) - 1 - (number * len(found)) // most] for number in range(most)]
+def _one_of_each(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the largest sample of each kind that has neither NaN nor infinity, if there is one."""
+
+    def informative(sample: Sample) -> tuple[bool, int]:
+        arrays = [np.asarray(array) for array in sample.arrays]
+        return all(np.isfinite(array).all() for array in arrays), sum(array.size for array in arrays)
+
+    kinds = {(len(sample.arrays), repr(sample.attrs)): sample for sample in sorted(samples, key=informative)}
+    return list(kinds.values())
 
 
 def _op_error(op: Op, sample: Sample, dtype: str) -> float:
@@ -156,17 +161,13 @@ def run_op(op: Op, arrays: Sequence[np.ndarray], attrs: dict[str, Any]) -> list[
     specs = [_spec(label, array) for label, array in zip(labels, arrays, strict=True)]
     attrs = op.complete(attrs)
     rows = next((len(a) for a, spec in zip(arrays, specs, strict=True) if spec.rows and a.ndim), 1)
-    outputs = eager.run(
-        op.name, [cp.asarray(a) for a in arrays], specs, op.shape(specs, attrs), attrs, rows
-    )
+    outputs = eager.run(op.name, [cp.asarray(a) for a in arrays], specs, op.shape(specs, attrs), attrs, rows)
     return [output.get() for output in outputs]
 
 
 def _spec(label: str, array: np.ndarray) -> Spec:
     rows = label not in PARAMETER_NAMES
-    return Spec(
-        array.shape[1:] if rows else array.shape, rows, "int" if label in INTEGER_NAMES else "float"
-    )
+    return Spec(array.shape[1:] if rows else array.shape, rows, "int" if label in INTEGER_NAMES else "float")
 
 
 # --------------------------------------------------------------------------- updates
@@ -179,8 +180,7 @@ class Rule(NamedTuple):
     flags: dict[str, bool] = {}
 
     def __str__(self) -> str:
-        used = [flag for flag, on in self.flags.items() if on] + [s for s in self.slots if "moment" in s]
-        return " ".join([self.op, *(f"({', '.join(used)})",) * bool(used)])
+        return rule(self.op, self.flags, len(self.slots))
 
 
 _BETAS = (0.9, 0.99, 1e-7)
@@ -210,32 +210,32 @@ def check_updates(
     rules: Sequence[Rule] = RULES, dtypes: Sequence[str] = ("float32", "float64")
 ) -> Iterator[Check]:
     """Run every optimizer's update, with and without weight decay."""
-    for rule in rules:
+    for one in rules:
         for dtype in dtypes:
             for decay in (0.0, 0.01):
                 for step in STEPS:
                     case = f"{dtype}, decay {decay}, step {step}"
                     yield guarded(
-                        "updates", str(rule), case, TOLERANCE[dtype],
-                        lambda a=(rule, dtype, decay, step): _update_error(*a),
+                        "updates", str(one), case, TOLERANCE[dtype],
+                        lambda a=(one, dtype, decay, step): _update_error(*a),
                     )  # fmt: skip
 
 
-def _update_error(rule: Rule, dtype: str, decay: float, step: int) -> float:
+def _update_error(of: Rule, dtype: str, decay: float, step: int) -> float:
     cp = compiling.cupy()
     rng = np.random.default_rng(SEED)
     host = [rng.normal(size=PARAMETERS).astype(dtype) for _ in range(2)]
     # State vectors are squares or running means: positive, and a centered mean below its second moment.
-    host += [(rng.uniform(0.1, 0.3, PARAMETERS) / (1 + 4 * n)).astype(dtype) for n in range(len(rule.slots))]
+    host += [(rng.uniform(0.1, 0.3, PARAMETERS) / (1 + 4 * n)).astype(dtype) for n in range(len(of.slots))]
     device = [cp.asarray(array) for array in host]
-    record = updates.UPDATES[rule.op]
-    settings: dict[str, Any] = {**dict(zip(record.numbers, rule.numbers, strict=True)), **rule.flags}
-    settings |= dict(zip(rule.slots, host[2:], strict=True))
-    on_host = getattr(updates, f"{rule.op}_inplace")
+    record = updates.UPDATES[of.op]
+    settings: dict[str, Any] = {**dict(zip(record.numbers, of.numbers, strict=True)), **of.flags}
+    settings |= dict(zip(of.slots, host[2:], strict=True))
+    on_host = getattr(updates, f"{of.op}_inplace")
     if "step" in inspect.signature(on_host).parameters:
         settings["step"] = step
     on_host(host[0], host[1], learning_rate=RATE, weight_decay=decay, **settings)
-    hyper = [RATE, decay, *rule.numbers, *record.state]
-    attrs = {"decay": bool(decay), **rule.flags}
-    eager.run_update(rule.op, device[0], device[1], device[2:], hyper, attrs, step)
+    hyper = [RATE, decay, *of.numbers, *record.state]
+    attrs = {"decay": bool(decay), **of.flags}
+    eager.run_update(of.op, device[0], device[1], device[2:], hyper, attrs, step)
     return max(error_of(d.get(), h) for d, h in zip(device, host, strict=True))
