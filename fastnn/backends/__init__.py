@@ -23,7 +23,7 @@ def executor(device: str = "cpu") -> Any:
 
 
 def cache_root() -> Path:
-    """Return the folder of what is kept between processes: ``$FASTNN_CACHE_DIR`` or the user's cache folder."""
+    """Return the folder of what outlives a process: ``$FASTNN_CACHE_DIR`` or the user's cache folder."""
     folder: Path = importlib.import_module("fastnn.backends.cpu.cache").cache_root()
     return folder
 

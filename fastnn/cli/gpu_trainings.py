@@ -143,10 +143,8 @@ def check_trainings(trainings: Sequence[Training] = TRAININGS, quick: bool = Fal
                 continue
             ran = how.regimes[0]
             yield Check("training", training.name, f"{ran}, CPU", error_of(graphs, expected), TOLERANCE)
-            yield guarded(
-                "training", training.name, f"{ran}, without graphs", 0.0,
-                lambda t=training, r=ran, g=graphs: _launched(t, r, g),
-            )  # fmt: skip
+            case = f"{ran}, without graphs"
+            yield guarded("training", training.name, case, 0.0, _launched, training, ran, graphs)
 
 
 def _launched(training: Training, regime: str, graphs: np.ndarray) -> float:

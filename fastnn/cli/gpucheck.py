@@ -106,10 +106,10 @@ def results(checks: Iterable[Check], every: bool = False) -> str:
     for (group, name), found in sorted(lines.items(), key=lambda item: (order.index(item[0][0]), item[0][1])):
         worst = max(found, key=lambda check: check.error / (check.tolerance or 1e-300))
         failed = sum(not check.ok for check in found)
-        rows.append([
-            f"  {name}" if name else GROUPS[group], f"{len(found):,}", f"{worst.error:.1e}",
-            f"{worst.tolerance:.0e}" if worst.tolerance else "same bits", "ok" if not failed else f"{failed} FAIL",
-        ])  # fmt: skip
+        allowed = f"{worst.tolerance:.0e}" if worst.tolerance else "same bits"
+        verdict = f"{failed} FAIL" if failed else "ok"
+        title = f"  {name}" if name else GROUPS[group]
+        rows.append([title, f"{len(found):,}", f"{worst.error:.1e}", allowed, verdict])
     return table(["", "cases", "largest error", "allowed", ""], rows)
 
 
@@ -143,7 +143,7 @@ def report(limits: Limits, failures: list[Check], total: int) -> str:
     ]
     rule = "-" * 78
     return (
-        "Something is off: this GPU computes something else than the CPU. Train with device='cpu', and please\n"
-        "report it with what stands between the lines (a newer driver may help):\n"
+        "Something is off: this GPU computes something else than the CPU. Train with device='cpu', and\n"
+        "please report it with what stands between the lines (a newer driver may help):\n"
         f"{rule}\n" + "\n".join(lines) + f"\n{rule}"
     )

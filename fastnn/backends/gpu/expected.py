@@ -120,14 +120,10 @@ def _expected(step: Step, work: Work, floor: float) -> tuple[str, float, str]:
     if work.flops >= FLOPS_A_LAUNCH * ops:
         seconds = max(LAUNCH_SECONDS * launches, floor / LIBRARY_SHARE)
         return "library", seconds, f"{launches} launches x 6 us, or the floor at {LIBRARY_SHARE:.0%} of peak"
-    seconds = GRAPH_SECONDS + NODE_SECONDS * launches + floor / OUR_SHARE
-    return (
-        "generic",
-        seconds,
-        (
-            f"graph 15 us + {launches} x 0.6 us + the floor at {OUR_SHARE:.0%} of peak ({_us(floor / OUR_SHARE)})"
-        ),
-    )
+    products = floor / OUR_SHARE
+    seconds = GRAPH_SECONDS + NODE_SECONDS * launches + products
+    why = f"graph 15 us + {launches} x 0.6 us + the floor at {OUR_SHARE:.0%} of peak ({_us(products)})"
+    return "generic", seconds, why
 
 
 def _resident(step: Step) -> tuple[float, str]:
@@ -145,9 +141,8 @@ def _fused(step: Step) -> tuple[float, str]:
     turns = math.ceil(tiles / min(fused.MOST_BLOCKS, MULTIPROCESSORS * BLOCKS_AT_ONCE))
     one = 3 * step.weights * tile / BLOCK_RATE
     seconds = GRAPH_SECONDS + FUSED_NODES * NODE_SECONDS + turns * one
-    return seconds, (
-        f"graph 15 us + {FUSED_NODES} x 0.6 us + {turns} turn{'s' * (turns > 1)} of a tile of {tile} rows, {_us(one)} each"
-    )
+    each = f"{turns} turn{'s' * (turns > 1)} of a tile of {tile} rows, {_us(one)} each"
+    return seconds, f"graph 15 us + {FUSED_NODES} x 0.6 us + {each}"
 
 
 def _us(seconds: float) -> str:

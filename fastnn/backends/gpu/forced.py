@@ -1,4 +1,4 @@
-"""Trainings that must run in a stated way: how ``fastnn gpucheck`` compares regimes, and graphs with launches."""
+"""Trainings that must run in a stated way: ``fastnn gpucheck`` compares regimes, graphs and launches."""
 
 from __future__ import annotations
 

@@ -157,10 +157,13 @@ def check_products(shapes: Sequence[tuple[int, int, int]]) -> Iterator[Check]:
         exact = x.astype(np.float64) @ w.astype(np.float64)
         for name, product in (("cuBLAS", _cublas), ("our kernel", _ours)):
             tolerance = TOLERANCE["float32"]
-            yield guarded(
-                "products", name, case, tolerance,
-                lambda f=product, x=x, w=w, e=exact: error_of(f(x, w), e),
-            )  # fmt: skip
+            yield guarded("products", name, case, tolerance, _product_error, product, x, w, exact)
+
+
+def _product_error(
+    product: Callable[..., np.ndarray], x: np.ndarray, w: np.ndarray, exact: np.ndarray
+) -> float:
+    return error_of(product(x, w), exact)
 
 
 def _cublas(x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -179,7 +182,7 @@ def _ours(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 def check_capture(replays: int = 10) -> Iterator[Check]:
     """Record momentum's update as a CUDA graph, replay it, and compare with launches: every bit the same."""
-    yield guarded("capture", "graph", f"{replays} replays", 0.0, lambda: _capture_error(replays))
+    yield guarded("capture", "graph", f"{replays} replays", 0.0, _capture_error, replays)
 
 
 def _capture_error(replays: int) -> float:

@@ -87,10 +87,12 @@ def error_of(got: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(got[finite] - expected[finite]).max()) / (scale or 1.0)
 
 
-def guarded(group: str, name: str, case: str, tolerance: float, errors: Callable[[], float]) -> Check:
-    """Run a comparison; what it raises is its result."""
+def guarded(
+    group: str, name: str, case: str, tolerance: float, compare: Callable[..., float], *arguments: Any
+) -> Check:
+    """Run a comparison, which returns the error; what it raises is its result."""
     try:
-        return Check(group, name, case, errors(), tolerance)
+        return Check(group, name, case, compare(*arguments), tolerance)
     except Exception as error:  # a failed launch or compilation is what this is to find
         text = " ".join(f"{type(error).__name__}: {error}".split())
         return Check(group, name, case, float("inf"), tolerance, text[:300])
@@ -124,9 +126,7 @@ def check_ops(
         for sample in found if each else _one_of_each(found):
             for dtype in dtypes:
                 case = f"{sample.name}, {dtype}"
-                yield guarded(
-                    "ops", name, case, TOLERANCE[dtype], lambda op=op, s=sample, d=dtype: _op_error(op, s, d)
-                )
+                yield guarded("ops", name, case, TOLERANCE[dtype], _op_error, op, sample, dtype)
 
 
 def _one_of_each(samples: Sequence[Sample]) -> list[Sample]:
@@ -177,26 +177,26 @@ class Rule(NamedTuple):
     op: str
     slots: tuple[str, ...]
     numbers: tuple[float, ...]
-    flags: dict[str, bool] = {}
+    flags: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return rule(self.op, self.flags, len(self.slots))
+        return rule(self.op, dict.fromkeys(self.flags, True), len(self.slots))
 
 
 _BETAS = (0.9, 0.99, 1e-7)
 _RMS, _ADAM = ("velocity", "momentum_buffer", "average_gradient"), ("momentum", "velocity", "velocity_hat")
 RULES = (
     Rule("sgd", (), (0.0,)),
-    Rule("sgd", ("velocity",), (0.9,), {"nesterov": False}),
-    Rule("sgd", ("velocity",), (0.9,), {"nesterov": True}),
+    Rule("sgd", ("velocity",), (0.9,)),
+    Rule("sgd", ("velocity",), (0.9,), ("nesterov",)),
     Rule("rmsprop", _RMS[:1], (0.9, 0.0, 1e-7)),
     Rule("rmsprop", _RMS[:2], (0.9, 0.5, 1e-7)),
-    Rule("rmsprop", _RMS[::2], (0.9, 0.0, 1e-7), {"centered": True}),
-    Rule("rmsprop", _RMS, (0.9, 0.5, 1e-7), {"centered": True}),
+    Rule("rmsprop", _RMS[::2], (0.9, 0.0, 1e-7), ("centered",)),
+    Rule("rmsprop", _RMS, (0.9, 0.5, 1e-7), ("centered",)),
     Rule("adagrad", ("accumulator",), (1e-7,)),
     Rule("adadelta", ("accumulated_grad", "accumulated_delta"), (0.95, 1e-7)),
     Rule("adam", _ADAM[:2], _BETAS),
-    Rule("adam", _ADAM, _BETAS, {"amsgrad": True}),
+    Rule("adam", _ADAM, _BETAS, ("amsgrad",)),
     Rule("adamax", ("momentum", "norm"), _BETAS),
     Rule("nadam", _ADAM[:2], _BETAS),
     Rule("radam", _ADAM[:2], _BETAS),
@@ -216,9 +216,8 @@ def check_updates(
                 for step in STEPS:
                     case = f"{dtype}, decay {decay}, step {step}"
                     yield guarded(
-                        "updates", str(one), case, TOLERANCE[dtype],
-                        lambda a=(one, dtype, decay, step): _update_error(*a),
-                    )  # fmt: skip
+                        "updates", str(one), case, TOLERANCE[dtype], _update_error, one, dtype, decay, step
+                    )
 
 
 def _update_error(of: Rule, dtype: str, decay: float, step: int) -> float:
@@ -229,13 +228,14 @@ def _update_error(of: Rule, dtype: str, decay: float, step: int) -> float:
     host += [(rng.uniform(0.1, 0.3, PARAMETERS) / (1 + 4 * n)).astype(dtype) for n in range(len(of.slots))]
     device = [cp.asarray(array) for array in host]
     record = updates.UPDATES[of.op]
-    settings: dict[str, Any] = {**dict(zip(record.numbers, of.numbers, strict=True)), **of.flags}
+    flags = dict.fromkeys(of.flags, True)
+    settings: dict[str, Any] = {**dict(zip(record.numbers, of.numbers, strict=True)), **flags}
     settings |= dict(zip(of.slots, host[2:], strict=True))
     on_host = getattr(updates, f"{of.op}_inplace")
     if "step" in inspect.signature(on_host).parameters:
         settings["step"] = step
     on_host(host[0], host[1], learning_rate=RATE, weight_decay=decay, **settings)
     hyper = [RATE, decay, *of.numbers, *record.state]
-    attrs = {"decay": bool(decay), **of.flags}
+    attrs = {"decay": bool(decay), **flags}
     eager.run_update(of.op, device[0], device[1], device[2:], hyper, attrs, step)
     return max(error_of(d.get(), h) for d, h in zip(device, host, strict=True))

@@ -1,4 +1,4 @@
-"""The self-check of the user's device, run on a stand-in for one: what it prints, finds, keeps and warns of."""
+"""The self-check of the user's device, on a stand-in for one: what it prints, finds, keeps and warns of."""
 
 import json
 import shutil
