@@ -210,11 +210,12 @@ def test_any_update_follows_the_fused_kernels(opened, update):
     np.testing.assert_allclose(history["loss"], log["loss"], rtol=1e-6)
 
 
-def test_blocks_take_several_tiles(opened, monkeypatch):
-    monkeypatch.setattr(fused, "MOST_BLOCKS", 2)
+@pytest.mark.parametrize("regime", ["resident", "fused"])
+def test_blocks_take_several_tiles(opened, monkeypatch, regime):
+    monkeypatch.setattr(fused, "MOST_BLOCKS", 1)
     build, options = NETS["dropout"]
-    weights, _ = opened.fit(build, regime="fused", batch_size=64, **options)
-    expected, _ = opened.fit(build, "cpu", batch_size=64, **options)
+    weights, _ = opened.fit(build, regime=regime, batch_size=80, **options)
+    expected, _ = opened.fit(build, "cpu", batch_size=80, **options)
     assert largest(weights, expected) < 1e-12
 
 
@@ -333,7 +334,7 @@ def test_cublas_goes_chunk_by_chunk(opened, monkeypatch):
     assert largest(weights, expected) < 1e-12
 
 
-def test_a_model_with_a_skip_and_an_embedding_runs_generic(opened):
+def test_a_model_with_a_skip_runs_generic(opened):
     def build():
         x = layers.Input((INPUTS,))
         hidden = layers.Dense(8, "relu")(x)
@@ -449,6 +450,18 @@ def test_the_choice_follows_the_work(opened):
     program = opened.program(stack(dense(130, "relu"), dense(130, "relu"), dense(1, "sigmoid")))
     assert regimes.choose(program, 32).regime == "generic"
     assert regimes.choose(program, 1 << 20).regime == "library"
+
+
+def test_a_preference_holds_where_it_can(opened):
+    program = opened.program(SMALL)
+    with regimes.preferred("fused"):
+        assert regimes.choose(program, BATCH).regime == "fused"
+        assert regimes.choose(program, BATCH, "generic").regime == "generic"
+    with regimes.preferred("library"):
+        assert regimes.choose(program, BATCH).regime == "resident"
+    assert regimes.choose(program, BATCH).regime == "resident"
+    with pytest.raises(ArgumentError, match="Received: regime='warp'"), regimes.preferred("warp"):
+        pass
 
 
 def test_a_regime_that_does_not_exist_is_refused(opened):
