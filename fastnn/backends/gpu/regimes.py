@@ -10,6 +10,9 @@ generic      -  a kernel for each op in a captured graph: everything else
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from fastnn.backends.gpu import fused, library, resident
@@ -23,6 +26,8 @@ REGIMES = ("resident", "fused", "library", "generic")
 RESIDENT_WORK = 1 << 17
 #: An eager launch costs the host about 8 us, in which a device of 20e12 flop/s does so many flops.
 FLOPS_A_LAUNCH = 160_000_000
+
+_preferred: contextvars.ContextVar[str | None] = contextvars.ContextVar("preferred", default=None)
 
 
 class Choice(NamedTuple):
@@ -39,6 +44,33 @@ class Choice(NamedTuple):
     regime: str
     chain: Chain | None = None
     update: resident.Update | None = None
+
+
+def _check(regime: str) -> None:
+    if regime not in REGIMES:
+        raise ArgumentError(f"regime must be one of {', '.join(REGIMES)}. Received: regime={regime!r}.")
+
+
+@contextlib.contextmanager
+def preferred(regime: str) -> Iterator[None]:
+    """Have sessions that are opened meanwhile run in a regime wherever they can, whatever it costs.
+
+    Parameters
+    ----------
+    regime : str
+        One of REGIMES.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such regime.
+    """
+    _check(regime)
+    token = _preferred.set(regime)
+    try:
+        yield
+    finally:
+        _preferred.reset(token)
 
 
 def choose(program: Program, batch: int, wanted: str | None = None) -> Choice:
@@ -61,9 +93,11 @@ def choose(program: Program, batch: int, wanted: str | None = None) -> Choice:
     ArgumentError
         If the program cannot run in the regime that is wanted.
     """
-    if wanted is not None and wanted not in REGIMES:
-        raise ArgumentError(f"regime must be one of {', '.join(REGIMES)}. Received: regime={wanted!r}.")
+    if wanted is not None:
+        _check(wanted)
     possible = _possible(program, batch)
+    if wanted is None and _preferred.get() in possible:
+        wanted = _preferred.get()
     if wanted is not None:
         if wanted not in possible:
             raise ArgumentError(

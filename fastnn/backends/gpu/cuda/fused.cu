@@ -25,7 +25,7 @@ fused(const long long* __restrict__ r, const X_TYPE* __restrict__ x, const T_TYP
 
 // gradient = the sum of the parts, and the sums over rows, both in order. A loss that is not finite stops the run, and so
 // (check) does a gradient; the loss has the first word.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 sum_blocks(long long* __restrict__ r, const real* __restrict__ parts, real* __restrict__ gradient,
            const double* __restrict__ part_sums, double* __restrict__ sums, const int* __restrict__ accumulators, int size,
            int blocks, int check) {

@@ -6,7 +6,7 @@ __device__ __forceinline__ real factor_of(const long long* __restrict__ r, const
     const real factor = (real)(mean ? scale / (double)r[R_BATCH] : scale);
     return w ? factor * w[i] : factor;
 }
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
        const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
        double scale, int mean, real a, real b, real alpha, real gamma) {
@@ -33,7 +33,7 @@ __device__ __forceinline__ Term entropy(real t, real share, real alpha, real gam
 }
 
 // From predictions that are shares once divided by their sum.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 shares(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
        const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
        double scale, int mean, real a, real b, real alpha, real gamma) {
@@ -59,7 +59,7 @@ shares(const long long* __restrict__ r, const int* __restrict__ labels, const re
 }
 
 // Focal, from logits.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 focal_logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
              const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
              double scale, int mean, real a, real b, real alpha, real gamma) {

@@ -103,7 +103,7 @@ __device__ __forceinline__ void nadam_advance(double* __restrict__ h, double t) 
     while (h[5] < t) { h[5] += 1.0; h[6] *= nadam_momentum(h[2], h[5]); }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 update(const long long* __restrict__ r, const real* __restrict__ g, const double* __restrict__ hyper,
        real* __restrict__ p, real* __restrict__ a, real* __restrict__ b, real* __restrict__ d, int n, int steps,
        int decay) {
