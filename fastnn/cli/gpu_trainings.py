@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.backends.gpu.forced import forced
-from fastnn.backends.gpu.regimes import REGIMES
+from fastnn.backends.gpu.regimes import REGIMES, preferred
 from fastnn.backends.gpu.selfcheck import Check, error_of, guarded
-from fastnn.errors import ArgumentError
+from fastnn.backends.gpu.watched import watched
 from fastnn.layers import (
     Add,
     BatchNormalization,
@@ -132,31 +132,32 @@ def check_trainings(trainings: Sequence[Training] = TRAININGS, quick: bool = Fal
         expected = train(training, "cpu")
         for regime in (None,) if quick else REGIMES:
             try:
-                with forced(regime) as how:
-                    graphs = train(training, "gpu")
-            except ArgumentError:  # this network cannot run so
-                continue
-            except Exception as error:
+                with watched() as watch:
+                    graphs = train(training, "gpu", regime)
+            except Exception as error:  # this is what it is to find
                 yield Check(
                     "training", training.name, regime or "chosen", np.inf, TOLERANCE, f"{error}"[:300]
                 )
                 continue
-            ran = how.regimes[0]
+            ran = watch.regimes[0]
+            if regime not in (None, ran):
+                continue  # this network cannot run so
             yield Check("training", training.name, f"{ran}, CPU", error_of(graphs, expected), TOLERANCE)
             case = f"{ran}, without graphs"
             yield guarded("training", training.name, case, 0.0, _launched, training, ran, graphs)
 
 
 def _launched(training: Training, regime: str, graphs: np.ndarray) -> float:
-    with forced(regime, capture=False):
-        launches = train(training, "gpu")
+    with watched(capture=False):
+        launches = train(training, "gpu", regime)
     return 0.0 if np.array_equal(launches, graphs) else max(error_of(launches, graphs), 1e-30)
 
 
-def train(training: Training, device: str) -> np.ndarray:
-    """Return the weights after some epochs on a device."""
+def train(training: Training, device: str, regime: str | None = None) -> np.ndarray:
+    """Return the weights after some epochs on a device, in a regime if the network can run so."""
     model = training.build()
     model.compile(training.optimizer(), training.loss, device=device)
     x, y = training.data(np.random.default_rng(SEED))
-    model.fit(x, y, batch_size=training.batch_size, epochs=EPOCHS, verbose=0)
+    with preferred(regime) if regime else contextlib.nullcontext():
+        model.fit(x, y, batch_size=training.batch_size, epochs=EPOCHS, verbose=0)
     return np.concatenate([array.ravel() for array in model.get_weights()])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.gpu import compile as compiling
-from fastnn.backends.gpu import forced, kernels, regimes, registers
+from fastnn.backends.gpu import kernels, regimes, registers, watched
 from fastnn.backends.gpu.fused import lower_fused
 from fastnn.backends.gpu.library import BoundProduct, lower_library
 from fastnn.backends.gpu.lowering import (
@@ -93,13 +93,12 @@ class Session:
     ):
         self._cp = cp = compiling.cupy()
         self.program = program
-        how = forced.current() if program.update else None
-        if how is not None:
-            regime, capture = how.regime, how.capture
+        watch = watched.current() if program.update else None
         self._choice = regimes.choose(program, batch_size, regime)
         self.regime = self._choice.regime
-        if how is not None:
-            how.regimes.append(self.regime)
+        if watch is not None:
+            watch.regimes.append(self.regime)
+            capture = watch.capture
         self.seconds_per_step = 0.0
         self._losses, self._capture = losses, capture and self.regime != "library"
         self._epoch_rows, self._batch_size = epoch_rows, batch_size

@@ -16,15 +16,14 @@ from fastnn.backends.gpu.floors import RATES, Work
 from fastnn.backends.gpu.regimes import FLOPS_A_LAUNCH, RESIDENT_WORK
 
 ARCHITECTURE = "sm_90"
-MULTIPROCESSORS = 132
 #: Published: a replayed CUDA graph, and each of its kernels; an eager launch through CuPy.
 GRAPH_SECONDS, NODE_SECONDS, LAUNCH_SECONDS = 15e-6, 0.6e-6, 6e-6
 #: Kernels of a step: fused, sum_blocks, update, tick; in the other regimes by the number of layers.
 FUSED_NODES, NODES, NODES_A_LAYER = 4, 6, 7
 #: Of those, the second kernel of a sum over rows: two a layer, which are no ops of the program.
 SUMS_A_LAYER = 2
-#: Assumed: multiply-adds a second of one block out of shared memory; blocks at once on a multiprocessor.
-BLOCK_RATE, BLOCKS_AT_ONCE = 27e9, 4
+#: Assumed: multiply-adds a second of one block out of shared memory.
+BLOCK_RATE = 27e9
 #: Assumed: a barrier with what waits at it, and barriers a layer of a step (forward, backward, gradient).
 BARRIER_SECONDS, BARRIERS_A_LAYER, BARRIERS = 0.1e-6, 3, 4
 #: Assumed: shares of the peak rate that our product and cuBLAS reach without tensor cores.
@@ -138,7 +137,7 @@ def _fused(step: Step) -> tuple[float, str]:
     """A graph's replay, and the tiles that one after the other go through a place on a multiprocessor."""
     tile = fused.tile_rows(fused.example(step.sizes), step.batch)
     tiles = math.ceil(step.batch / tile)
-    turns = math.ceil(tiles / min(fused.MOST_BLOCKS, MULTIPROCESSORS * BLOCKS_AT_ONCE))
+    turns = math.ceil(tiles / fused.MOST_BLOCKS)  # a multiprocessor each: an H100 has 132
     one = 3 * step.weights * tile / BLOCK_RATE
     seconds = GRAPH_SECONDS + FUSED_NODES * NODE_SECONDS + turns * one
     each = f"{turns} turn{'s' * (turns > 1)} of a tile of {tile} rows, {_us(one)} each"

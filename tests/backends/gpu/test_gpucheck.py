@@ -13,7 +13,7 @@ import fastnn
 from fastnn import backends, cli
 from fastnn.backends.gpu import compile as compiling
 from fastnn.backends.gpu import expected, first_use, floors, limits, rates, selfcheck
-from fastnn.backends.gpu.forced import current, forced
+from fastnn.backends.gpu.watched import current, watched
 from fastnn.cli import gpu_trainings, gpucheck
 from fastnn.layers import Dense, Input
 from fastnn.ops import registry
@@ -41,7 +41,7 @@ def small(monkeypatch):
     every = selfcheck.ops_with_kernels
     monkeypatch.setattr(selfcheck, "ops_with_kernels", lambda names=None: every(names or OPS))
     monkeypatch.setattr(selfcheck.check_updates, "__defaults__", (selfcheck.RULES[1:2], ("float32",)))
-    trainings = gpu_trainings.TRAININGS[:1]
+    trainings = gpu_trainings.TRAININGS[1:2]  # its kernels are those of other tests here
     monkeypatch.setattr(gpu_trainings.check_trainings, "__defaults__", (trainings, False))
     monkeypatch.setattr(rates, "MOST_LAUNCHES", 2)
     monkeypatch.setattr(gpucheck, "PRODUCTS", ((33, 5, 7),))
@@ -75,11 +75,12 @@ def sources_afterwards():
 
 
 # --------------------------------------------------------------------------- the command
+@pytest.mark.slow  # where its kernels are compiled first
 def test_the_command_prints_errors_speed_and_success(gpu, small, capsys, tmp_path):
     assert cli.main(["gpucheck", "--quick", "--all"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"fastnn {fastnn.__version__} on Stand-in: compute capability 80")
-    for line in (*gpucheck.GROUPS.values(), *OPS, "5-16-16-1, dropout, Adam", "a launch", "cuBLAS", "adam"):
+    for line in (*gpucheck.GROUPS.values(), *OPS, "2-3-2, full batch", "a launch", "cuBLAS", "adam"):
         assert line in out
     assert "FAIL" not in out and "checks passed, in" in out
     assert json.loads(first_use.marker(tmp_path).read_text()) == {"failures": []}
@@ -142,10 +143,10 @@ def test_a_training_that_differs_is_found(gpu, monkeypatch):
     (training, *_) = gpu_trainings.TRAININGS
     drawn = gpu_trainings.train
 
-    def other_launches(training, device):
-        how = current()
-        weights = drawn(training, device)
-        return weights if how is None or how.capture else np.nextafter(weights, np.float32(9))
+    def other_launches(training, device, regime=None):
+        watch = current()
+        weights = drawn(training, device, regime)
+        return weights if watch is None or watch.capture else np.nextafter(weights, np.float32(9))
 
     monkeypatch.setattr(gpu_trainings, "train", other_launches)
     agreed, bits = gpu_trainings.check_trainings([training], quick=True)
@@ -168,11 +169,12 @@ def test_errors_are_relative_to_the_largest_number(got, wanted, error):
     assert selfcheck.error_of(np.array(got), np.array(wanted)) == error
 
 
-def test_regimes_can_be_forced_and_are_told(gpu):
+def test_the_regimes_of_trainings_are_told(gpu):
     training = gpu_trainings.TRAININGS[1]
-    with forced("generic", capture=False) as how:
+    with watched() as watch:
+        gpu_trainings.train(training, "gpu", "generic")
         gpu_trainings.train(training, "gpu")
-    assert set(how.regimes) == {"generic"} and current() is None
+    assert watch.regimes == ["generic", "resident"] and current() is None
 
 
 def test_limits_are_read_from_the_device(gpu, monkeypatch):
