@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.backends.gpu.expected import Step
 from fastnn.backends.gpu.regimes import REGIMES, preferred
 from fastnn.backends.gpu.selfcheck import Check, error_of, guarded
 from fastnn.backends.gpu.watched import watched
@@ -28,6 +30,10 @@ from fastnn.optimizers import SGD, Adam, Nadam, RMSprop
 #: Largest error of the weights after some steps, relative to the largest: rounding errors grow as it trains.
 TOLERANCE = 1e-4
 ROWS, EPOCHS, SEED = 200, 3, 3
+#: Of a timed step's data: at most so many, and so many batches.
+MOST_ROWS, MOST_BATCHES = 1 << 17, 200
+#: Epochs of the two fits whose difference is timed.
+SHORT, LONG = 2, 12
 
 
 class Training(NamedTuple):
@@ -161,3 +167,27 @@ def train(training: Training, device: str, regime: str | None = None) -> np.ndar
     with preferred(regime) if regime else contextlib.nullcontext():
         model.fit(x, y, batch_size=training.batch_size, epochs=EPOCHS, verbose=0)
     return np.concatenate([array.ravel() for array in model.get_weights()])
+
+
+def time_step(step: Step) -> tuple[str, float]:
+    """Return the regime of a training step of the plan, and its seconds as `fit` runs it.
+
+    The time is the difference of a long and a short fit, so what a fit costs once is not in it.
+    """
+    batches = max(1, min(MOST_BATCHES, MOST_ROWS // step.batch))
+    rng = np.random.default_rng(SEED)
+    x = rng.normal(size=(batches * step.batch, step.sizes[0])).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.float32)
+    hidden = [Dense(units, activation="relu") for units in step.sizes[1:-1]]
+    binary = step.sizes[-1] == 1
+    last = Dense(step.sizes[-1], activation="sigmoid" if binary else "softmax")
+    model = Sequential([Input((step.sizes[0],)), *hidden, last], seed=SEED)
+    optimizer: Any = SGD(0.01, momentum=0.5) if step.slots == 1 else Adam()
+    model.compile(optimizer, BCE if binary else "sparse_categorical_crossentropy", device="gpu")
+    took = []
+    with watched() as watch:
+        for epochs in (1, SHORT, LONG):  # the first compiles
+            started = time.perf_counter()
+            model.fit(x, y, batch_size=step.batch, epochs=epochs, verbose=0)
+            took.append(time.perf_counter() - started)
+    return watch.regimes[0], (took[2] - took[1]) / ((LONG - SHORT) * batches)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 import fastnn
 from fastnn import backends
 from fastnn.backends.gpu import compile as compiling
-from fastnn.backends.gpu import first_use, rates, selfcheck
+from fastnn.backends.gpu import expected, first_use, rates, selfcheck
 from fastnn.backends.gpu.limits import Limits, describe
 from fastnn.backends.gpu.selfcheck import Check
 from fastnn.cli import gpu_trainings, machine
@@ -51,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"results beside the CPU's\n{results(checks, args.all)}\n", flush=True)
     if not args.ops:
         print(f"speed\n{speed(list(_timings(args.quick, limits)))}\n")
+        if not args.quick:
+            print(f"training steps, beside the plan for an H100 (docs/gpu.md)\n{steps(expected.STEPS)}\n")
         first_use.record(checks, backends.cache_root())
     failures = [check for check in checks if not check.ok]
     took = seconds(time.perf_counter() - started)
@@ -123,6 +125,15 @@ def speed(timings: Iterable[rates.Timing]) -> str:
             _share(t.arithmetic, t.seconds),
         ])  # fmt: skip
     return table(["kernel", "", "us", "GB/s", "of limit", "GFLOP/s", "of limit"], rows)
+
+
+def steps(of: Iterable[expected.Step]) -> str:
+    """Return the table of training steps: regime, time, and what the plan on paper expects of an H100."""
+    rows = []
+    for step in of:
+        regime, took = gpu_trainings.time_step(step)
+        rows.append([step.name, regime, f"{1e6 * took:,.1f}", f"{1e6 * expected.plan(step).expected:,.1f}"])
+    return table(["step", "regime", "us", "planned us"], rows)
 
 
 def _share(floor: float, took: float) -> str:

@@ -153,6 +153,13 @@ def test_a_training_that_differs_is_found(gpu, monkeypatch):
     assert agreed.ok and not bits.ok and "without graphs" in bits.case
 
 
+def test_a_step_of_the_plan_is_timed_as_fit_runs_it(gpu, monkeypatch):
+    monkeypatch.setattr(gpu_trainings, "MOST_BATCHES", 2)
+    step = expected.Step("small", (2, 3, 2), 20, slots=1)
+    regime, line = gpucheck.steps([step]).splitlines()[1].split()[1:3]
+    assert regime == expected.plan(step).regime == "resident" and float(line) != 0
+
+
 @pytest.mark.parametrize(
     "got, wanted, error",
     [
