@@ -19,8 +19,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.environment import REMOVED, child_env, load, machine
-from benchmarks.report import add_peak_fraction, compare, judge, summarise, table
-from benchmarks.rivals import RIVALS
+from benchmarks.report import add_floors, add_peak_fraction, compare, judge, summarise, table
+from benchmarks.rivals import RIVALS_ON
 from benchmarks.workloads import WORKLOADS, Workload
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +39,7 @@ class Worker:
         self.process = subprocess.Popen(
             [python, "-m", "benchmarks.worker", json.dumps(job)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, cwd=ROOT,
-            env=child_env(job["threads"], cache_dir),
+            env=child_env(job["threads"], cache_dir, job.get("device", "cpu")),
         )  # fmt: skip
 
     def read(self, limit: float) -> dict[str, Any]:
@@ -84,15 +84,23 @@ class Runner:
         return str(Path(self.args.env_dir).resolve() / f"bench-{env}" / "bin" / "python")
 
     def start(self, rival: str, w: Workload, threads: int, cache_dir: str | None = None) -> Worker:
-        r = RIVALS[rival]
+        r = RIVALS_ON[self.args.device][rival]
         job = {"module": r.module, "variant": r.variant, "workload": w.name, "threads": threads,
-               "cpus": self.cpus[:threads], "min_time": self.args.min_time}  # fmt: skip
+               "cpus": self.cpus[:threads], "min_time": self.args.min_time, "device": r.device}  # fmt: skip
         return Worker(self.python(r.env), job, cache_dir)
 
     def peak(self) -> dict[str, Any]:
         worker = Worker(self.python("numpy"), {"module": "gemm_peak", "threads": 1, "cpus": self.cpus[:1]})
         try:
             return worker.read(60)
+        finally:
+            worker.stop()
+
+    def gpu(self) -> dict[str, Any]:
+        job = {"module": "gpu_limits", "threads": 1, "cpus": self.cpus[:1], "device": "gpu"}
+        worker = Worker(self.python("fastnn-gpu"), job)
+        try:
+            return worker.read(120)
         finally:
             worker.stop()
 
@@ -171,7 +179,8 @@ class Runner:
             "machine": machine(),
             "method": {"repeats": self.args.repeats, "min_time_s": self.args.min_time, "cpus": self.cpus,
                        "environment_1_thread": _difference(child_env(1))},
-            "gemm_peak_before": self.peak(),
+            "device": self.args.device,
+            **({"gpu": self.gpu()} if self.args.device == "gpu" else {"gemm_peak_before": self.peak()}),
             "workloads": {name: WORKLOADS[name].describe() for name in self.args.workloads},
             "rows": [],
         }  # fmt: skip
@@ -187,8 +196,12 @@ class Runner:
                     compare(group)
                 result["rows"] += rows
                 save(result, self.args.out)
-        result["gemm_peak_after"] = self.peak()
         result["machine"]["load_average_after"] = load()
+        if self.args.device == "gpu":
+            add_floors(result["rows"], result["workloads"], result["gpu"])
+            save(result, self.args.out)
+            return result
+        result["gemm_peak_after"] = self.peak()
         # The better of the two: a busy moment can only lower what is measured.
         peaks = [result[k]["gflops"] for k in ("gemm_peak_before", "gemm_peak_after")]
         result["gemm_peak_gflops"] = {dtype: max(p[dtype] for p in peaks) for dtype in peaks[0]}
@@ -209,9 +222,10 @@ def save(result: dict[str, Any], out: str | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
-    parser.add_argument("--rivals", nargs="+", choices=list(RIVALS), default=list(RIVALS))
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--device", choices=list(RIVALS_ON), default="cpu")
+    parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS))
+    parser.add_argument("--rivals", nargs="+", choices=sorted({r for on in RIVALS_ON.values() for r in on}))
+    parser.add_argument("--threads", nargs="+", type=int, help="1 and 2 by default; on a GPU 1")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--min-time", type=float, default=0.3, help="seconds of work in one repeat")
     parser.add_argument("--quick", action="store_true", help="3 repeats of 0.1 s, 1 thread: a smoke test")
@@ -219,13 +233,20 @@ def main() -> None:
     parser.add_argument("--cpus", nargs="+", type=int, help="cores to pin to: the first as many as threads")
     parser.add_argument("--out", help="JSON file, say benchmarks/results/NAME.json")
     args = parser.parse_args()
+    args.threads = args.threads or ([1, 2] if args.device == "cpu" else [1])
+    args.workloads = args.workloads or [n for n, w in WORKLOADS.items() if args.device in w.devices]
+    args.rivals = [r for r in args.rivals or RIVALS_ON[args.device] if r in RIVALS_ON[args.device]]
     if args.quick:
         args.repeats, args.min_time, args.threads = 3, 0.1, [1]
     print(f"{' and '.join(REMOVED)} are unset in every measured process.")
     result = Runner(args).run()
-    peaks = [result[k]["gflops"]["float32"] for k in ("gemm_peak_before", "gemm_peak_after")]
-    print(f"one core's float32 GEMM peak: {peaks[0]:.0f} GFLOP/s before, {peaks[1]:.0f} after the run\n")
-    print(table(result["rows"]))
+    if args.device == "gpu":
+        rates = [f"{result['gpu'][name] / 1e9:.0f}" for name in ("bandwidth", "flops")]
+        print(f"{result['gpu']['name']}: {rates[0]} GB/s, {rates[1]} GFLOP/s; the floors are in us\n")
+    else:
+        peaks = [result[k]["gflops"]["float32"] for k in ("gemm_peak_before", "gemm_peak_after")]
+        print(f"one core's float32 GEMM peak: {peaks[0]:.0f} GFLOP/s before, {peaks[1]:.0f} after the run\n")
+    print(table(result["rows"], args.device))
     if args.out:
         print(f"\nwritten to {args.out}")
 

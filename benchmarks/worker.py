@@ -143,6 +143,14 @@ def gemm_peak(send: Callable[[dict[str, Any]], None], size: int = 1024, seconds:
     send({"gflops": best, "size": size, "blas": blas(), "versions": versions(("numpy",))})
 
 
+def gpu_limits(send: Callable[[dict[str, Any]], None]) -> None:
+    """The device's name, driver and limits as its driver states them: the floors are counted from these."""
+    from fastnn.backends.gpu.compile import cupy
+    from fastnn.backends.gpu.limits import describe
+
+    send(describe(cupy())._asdict())
+
+
 def main() -> None:
     job = json.loads(sys.argv[1])
     os.sched_setaffinity(0, job["cpus"])  # before any library counts the cores
@@ -158,6 +166,8 @@ def main() -> None:
     try:
         if job["module"] == "gemm_peak":
             gemm_peak(send)
+        elif job["module"] == "gpu_limits":
+            gpu_limits(send)
         else:
             serve(job, send)
     except Unsupported as reason:

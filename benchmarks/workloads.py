@@ -41,6 +41,7 @@ class Workload:
     check_epochs: int = 1  # the quality check looks at the loss after this many epochs ...
     tolerance: float = 0.0  # ... which may differ from the reference by this much at most (nats)
     threads: tuple[int, ...] = (1, 2)  # thread counts for which the row makes sense
+    devices: tuple[str, ...] = ("cpu",)  # where it is run by default
     notes: str = field(default="", compare=False)
 
     @property
@@ -64,8 +65,21 @@ class Workload:
         pairs = [a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)]
         return 2 * self.batch_size * (3 * sum(pairs) - pairs[0])
 
+    @property
+    def step_bytes(self) -> int:
+        """Bytes of a step if caches were perfect: its rows, and parameters, gradients and state.
+
+        Parameters are read forward and by the update, gradients once; the update writes parameters, the
+        backward pass gradients; state is read and written.
+        """
+        parameters = sum((a + 1) * b for a, b in zip(self.sizes, self.sizes[1:], strict=False))
+        slots = 2 if self.optimizer == "adam" else 1
+        numbers = self.batch_size * (self.sizes[0] + 1) + parameters * (5 + 2 * slots)
+        return numbers * np.dtype(self.dtype).itemsize
+
     def describe(self) -> dict[str, Any]:
-        return asdict(self) | {"steps_per_epoch": self.steps_per_epoch, "step_flops": self.step_flops}
+        return asdict(self) | {"steps_per_epoch": self.steps_per_epoch, "step_flops": self.step_flops,
+                               "step_bytes": self.step_bytes}  # fmt: skip
 
 
 # --- data -----------------------------------------------------------------------------------------------
@@ -147,6 +161,7 @@ def evaluate(w: Workload, weights: Weights, X: np.ndarray, y: np.ndarray) -> flo
 
 ADAM = ("adam", (("learning_rate", 1e-3), ("beta_1", 0.9), ("beta_2", 0.999), ("epsilon", 1e-7)))
 RMSPROP = ("rmsprop", (("learning_rate", 1e-2), ("rho", 0.9), ("epsilon", 1e-7)))
+BOTH = ("cpu", "gpu")
 BCE, CCE = "binary_crossentropy", "sparse_categorical_crossentropy"
 
 
@@ -175,15 +190,18 @@ def _fresh(name: str, **changes: Any) -> Workload:
 _ALL = [
     # A learning rate of 5 on the mean loss of 50,000 rows is 1e-4 on the summed loss.
     Workload("circles_full", "circles", 50_000, (2, 3, 2), "sigmoid", CCE,
-             "sgd", (("learning_rate", 5.0), ("momentum", 0.5)), 50_000, check_epochs=100, tolerance=0.002),
+             "sgd", (("learning_rate", 5.0), ("momentum", 0.5)), 50_000, check_epochs=100, tolerance=0.002,
+             devices=BOTH),
     Workload("circles_b128", "circles", 50_000, (2, 3, 2), "sigmoid", CCE, *RMSPROP, 128,
-             check_epochs=2, tolerance=0.01),
-    _returns("returns_b32"),
+             check_epochs=2, tolerance=0.01, devices=BOTH),
+    _returns("returns_b32", devices=BOTH),
     _returns("returns_b32_nodropout", dropout=0.0),
-    _returns("returns_b512", batch_size=512, check_epochs=20),
+    _returns("returns_b512", batch_size=512, check_epochs=20, devices=BOTH),
     _returns("returns_b512_nodropout", batch_size=512, check_epochs=20, dropout=0.0),
+    _returns("returns_b8192", batch_size=8192, check_epochs=100, dropout=0.0, devices=("gpu",)),
     Workload("wide_b256", "random_table", 8_192, (512, 1024, 1024, 10), "relu", CCE,
-             "adam", (("learning_rate", 3e-4), *ADAM[1][1:]), 256, tolerance=0.06),
+             "adam", (("learning_rate", 3e-4), *ADAM[1][1:]), 256, tolerance=0.06,
+             devices=BOTH),
     _fresh("fresh_small"),
     _fresh("fresh_widths", vary_width=True, notes="as fresh_small, but no two models have the same shapes"),
     _fresh("first_fit", kind="first_fit", threads=(1,)),

@@ -47,8 +47,7 @@ DYNAMIC = {
     "cli/__init__.py": "a command imports only what it needs",
     "data/__init__.py": "its transformers derive from classes of scikit-learn, which may be missing",
     "ops/custom.py": "the op table stands below the backends that it tells of a new op",
-    "ops/dispatch.py": "the op table stands below the backends that it calls",
-    "ops/updates.py": "the op table stands below the backends that it calls",
+    "ops/libraries.py": "the op table stands below the backends that it calls",
 }
 #: Rooms that name the CPU backend itself.
 NAMES_THE_CPU = {
@@ -56,7 +55,7 @@ NAMES_THE_CPU = {
     "cli/cache.py": "describes the kernel cache",
     "cli/doctor.py": "describes BLAS and cores",
     "ops/custom.py": "tells it of a user's op",
-    "ops/dispatch.py": "finds the backend of an array",
+    "ops/libraries.py": "finds the backend of an array",
 }
 #: Packages that may be missing: imported inside functions.
 OPTIONAL = {

@@ -22,6 +22,7 @@ class Rival:
     module: str
     env: str  # its environment: env/<env>.txt, installed as <env-dir>/bench-<env>
     variant: str = ""
+    device: str = "cpu"
 
 
 RIVALS = {
@@ -38,3 +39,15 @@ RIVALS = {
     "jax:scan": Rival("jax_", "jax", "scan"),
     "jax:scan_rbg": Rival("jax_", "jax", "scan_rbg"),
 }
+#: On a CUDA machine; none of these has run on one yet.
+GPU_RIVALS = {
+    "fastnn": Rival("fastnn_gpu", "fastnn-gpu", "", "gpu"),
+    "torch": Rival("torch_gpu", "torch-gpu", "", "gpu"),
+    "torch:compile": Rival("torch_gpu", "torch-gpu", "compile", "gpu"),
+    "torch:graph": Rival("torch_gpu", "torch-gpu", "graph", "gpu"),
+    "tensorflow:step": Rival("tensorflow_gpu", "tensorflow-gpu", "step", "gpu"),
+    "tensorflow:loop": Rival("tensorflow_gpu", "tensorflow-gpu", "loop", "gpu"),
+    "jax:step": Rival("jax_gpu", "jax-gpu", "step", "gpu"),
+    "jax:scan": Rival("jax_gpu", "jax-gpu", "scan", "gpu"),
+}
+RIVALS_ON = {"cpu": RIVALS, "gpu": GPU_RIVALS}

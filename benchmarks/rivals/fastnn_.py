@@ -18,6 +18,8 @@ def deviation(w: Workload, variant: str) -> str:
 
 
 class Model:
+    device = "cpu"
+
     def __init__(
         self, w: Workload, X: np.ndarray, y: np.ndarray, weights: Weights | None, threads: int, variant: str
     ) -> None:
@@ -29,7 +31,7 @@ class Model:
                 layers.append(Dropout(w.dropout))
         layers.append(Dense(outputs, activation="sigmoid" if outputs == 1 else "softmax"))
         self.model = Sequential(layers, seed=w.seed)
-        self.model.compile(optimizer=OPTIMIZERS[w.optimizer](**w.params), loss=w.loss)
+        self.model.compile(optimizer=OPTIMIZERS[w.optimizer](**w.params), loss=w.loss, device=self.device)
         if weights is not None:
             self.model.set_weights([array for pair in weights for array in pair])
         self.X, self.y = X, (y.astype(w.dtype)[:, None] if outputs == 1 else y)

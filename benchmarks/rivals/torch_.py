@@ -28,6 +28,8 @@ def make_optimizer(w: Workload, params: list[nn.Parameter]) -> torch.optim.Optim
 
 
 class Model:
+    device = "cpu"
+
     def __init__(
         self, w: Workload, X: np.ndarray, y: np.ndarray, weights: Weights | None, threads: int, variant: str
     ) -> None:
@@ -49,12 +51,14 @@ class Model:
                 layers.append(ACTIVATIONS[w.activation]())
                 if w.dropout:
                     layers.append(nn.Dropout(w.dropout))
-        self.net = nn.Sequential(*layers)
+        self.net = nn.Sequential(*layers).to(self.device)
         self.criterion = nn.BCEWithLogitsLoss() if outputs == 1 else nn.CrossEntropyLoss()
-        self.optimizer = make_optimizer(w, list(self.net.parameters()))
-        self.X = torch.from_numpy(X)
-        self.y = torch.from_numpy(y.astype(w.dtype)[:, None] if outputs == 1 else y)
+        self.optimizer = self.make_optimizer(w, list(self.net.parameters()))
+        self.X = torch.from_numpy(X).to(self.device)
+        self.y = torch.from_numpy(y.astype(w.dtype)[:, None] if outputs == 1 else y).to(self.device)
         self.loss = torch.compile(self.forward, dynamic=False) if variant == "compile" else self.forward
+
+    make_optimizer = staticmethod(make_optimizer)
 
     def forward(self, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return self.criterion(self.net(X), y)
@@ -64,7 +68,7 @@ class Model:
         for _ in range(epochs):
             X, y = self.X, self.y
             if self.w.shuffle:
-                order = torch.randperm(len(X))
+                order = torch.randperm(len(X), device=self.device)
                 X, y = X[order], y[order]  # one gather an epoch beats one a batch
             for xb, yb in zip(X.split(size), y.split(size), strict=True):
                 optimizer.zero_grad()
@@ -75,4 +79,4 @@ class Model:
 
     def weights(self) -> Weights:
         dense = [layer for layer in self.net if isinstance(layer, nn.Linear)]
-        return [(d.weight.detach().numpy().T, d.bias.detach().numpy()) for d in dense]
+        return [(d.weight.detach().cpu().numpy().T, d.bias.detach().cpu().numpy()) for d in dense]

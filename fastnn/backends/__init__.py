@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
-
-DEVICES = ("cpu", "gpu")
 
 
 def executor(device: str = "cpu") -> Any:
-    """Return the module that runs programs on a device: ``Session``, ``stage``."""
-    return importlib.import_module(f"fastnn.backends.{device}.executor")
+    """Return the module that runs programs on a device: ``Session``, ``stage``.
+
+    A GPU is checked first, once for each version and driver.
+    """
+    module = importlib.import_module(f"fastnn.backends.{device}.executor")
+    if device == "gpu":
+        importlib.import_module("fastnn.backends.gpu.first_use").once(cache_root())
+    return module
+
+
+def cache_root() -> Path:
+    """Return the folder of what outlives a process: ``$FASTNN_CACHE_DIR`` or the user's cache folder."""
+    folder: Path = importlib.import_module("fastnn.backends.cpu.cache").cache_root()
+    return folder
 
 
 def warmup(

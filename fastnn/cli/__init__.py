@@ -27,6 +27,7 @@ COMMANDS = {
     "returns": "train on monthly stock returns, tested on random rows, the last year and by walking forward",
     "sp500": "train on the S&P 500 and its moving average and compare with a linear regression",
     "warmup": "compile every kernel now, so that no training has to wait",
+    "gpucheck": "compare every GPU kernel with the CPU, and with what the device can do at most",
     "doctor": "show versions, processor, caches, and what is slow and why",
 }
 FAILED, INTERRUPTED = 2, 130

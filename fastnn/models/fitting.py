@@ -144,8 +144,9 @@ class Fitting(Compiling):
             else:
                 validation = self._validation_table(validation_data)
             training = Training(
-                self, table, settings.batch_size, settings.shuffle, settings.steps_per_epoch, threads, seed
-            )
+                self, table, settings.batch_size, settings.shuffle, settings.steps_per_epoch, threads, seed,
+                settings.epochs - settings.initial_epoch,
+            )  # fmt: skip
         validate = None
         if validation is not None:
             validate = self._validation(validation, settings, called)
@@ -169,6 +170,8 @@ class Fitting(Compiling):
         for callback in (*called.callbacks, history):
             callback.set_model(self)
             callback.set_params(dict(parameters))
+        if settings.verbose and self.device == "auto":
+            print(self.device_choice)
         checkpointing = Checkpointing(training, called, history, settings.identity(), validation)
         first_epoch = checkpointing.restore(settings.resume, settings.initial_epoch)
         started = time.perf_counter()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations, random
+from fastnn.backends.devices import DeviceChoice
 from fastnn.errors import ArgumentError, NotBuiltError, unknown_name
 from fastnn.graph.trace import Graph, Value
 from fastnn.layers.activation_layers import ActivationLayer
@@ -30,8 +31,10 @@ class Network:
     inputs, outputs : list of Symbol
     """
 
-    #: Where the model is trained and evaluated.
+    #: Where the model is to be trained and evaluated: 'cpu', 'gpu' or 'auto'.
     device = "cpu"
+    #: Where the latest training, evaluation or prediction ran, and why; None before the first.
+    device_choice: DeviceChoice | None = None
 
     def __init__(self, name: str | None = None, seed: int | None = None, dtype: str = "float32"):
         if name is not None and not (isinstance(name, str) and name):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +9,8 @@ import numpy as np
 
 from fastnn.errors import ArgumentError, DataError, DtypeError, ShapeError
 from fastnn.ops import registry
+from fastnn.ops.libraries import backend, library_of
 from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Op, Spec
-
-#: The backend for each array library, imported at the first call: a backend brings its compiler along.
-BACKENDS = {"numpy": "fastnn.backends.cpu.eager"}
 
 
 class OpFunction:
@@ -34,7 +31,10 @@ class OpFunction:
         return f"<op {self.op.name}({', '.join(self.op.inputs)})>"
 
     def __call__(self, *arrays: Any, **attrs: Any) -> Any:
-        """Compute the op; returns an array, or a tuple where the op has several outputs."""
+        """Compute the op; returns an array, or a tuple where the op has several outputs.
+
+        NumPy arrays (and lists) are computed on the CPU, CuPy arrays on their GPU, and give CuPy arrays.
+        """
         return EagerEmitter().emit(self.op.name, arrays, **attrs)
 
     def grad(self, d_output: Any, *arrays: Any, **attrs: Any) -> Any:
@@ -79,8 +79,8 @@ class EagerEmitter:
         rows = _rows(record, arrays)
         if record.check is not None:
             record.check(arrays, attrs)
-        backend = importlib.import_module(BACKENDS["numpy"])
-        outputs = backend.run(op, arrays, specs, out_specs, attrs, rows)
+        xp = library_of(arrays, f"Op {op!r}")
+        outputs = backend(xp).run(op, arrays, specs, out_specs, attrs, rows)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
@@ -93,18 +93,26 @@ def input_names(op: Op, count: int) -> list[str]:
     return names[:count]
 
 
-def check_arrays(op: Op, arrays: Sequence[Any]) -> list[np.ndarray]:
-    """Turn an op's inputs into contiguous arrays of one float dtype (integers for index inputs)."""
+def check_arrays(op: Op, arrays: Sequence[Any]) -> list[Any]:
+    """Turn an op's inputs into contiguous arrays of one float dtype (integers for index inputs).
+
+    Arrays on a GPU stay there.
+    """
     least = len(op.inputs) - op.optional
     if len(arrays) < least or (len(arrays) > len(op.inputs) and not op.variadic):
         raise ArgumentError(f"Op {op.name!r} takes {', '.join(op.inputs)}. Received: {len(arrays)} arrays.")
-    named = list(zip(input_names(op, len(arrays)), map(np.asarray, arrays), strict=True))
+    xp = library_of(arrays, f"Op {op.name!r}")
+    named = list(zip(input_names(op, len(arrays)), map(xp.asarray, arrays), strict=True))
     floats = [array.dtype for name, array in named if name not in INTEGER_NAMES]
     for name, array in named:
         _check_dtype(op, name, array)
     dtype = np.float32 if all(d == np.float32 for d in floats) else np.float64
-    return [np.ascontiguousarray(array, np.int32 if name in INTEGER_NAMES else dtype).reshape(array.shape)
-            for name, array in named]  # fmt: skip
+    return [_contiguous(xp, array, np.int32 if name in INTEGER_NAMES else dtype) for name, array in named]
+
+
+def _contiguous(xp: Any, array: Any, dtype: Any) -> Any:
+    """Return an array of a dtype, C-contiguous; ``ascontiguousarray`` alone gives a scalar an axis."""
+    return xp.ascontiguousarray(array.astype(dtype, copy=False)).reshape(array.shape)
 
 
 def _check_dtype(op: Op, name: str, array: np.ndarray) -> None:
@@ -131,11 +139,12 @@ def _rows(op: Op, arrays: Sequence[np.ndarray]) -> int:
     return counts.pop() if counts else 1
 
 
-def _like(op: Op, array: Any, other: np.ndarray) -> np.ndarray:
-    array = np.asarray(array)
+def _like(op: Op, array: Any, other: Any) -> Any:
+    xp = library_of([array, other], f"Op {op.name!r}")
+    array = xp.asarray(array)
     _check_dtype(op, "d_output", array)
     if array.shape != other.shape:
         raise ShapeError(
             f"The gradient must have the output's shape: expected {other.shape}. Received: {array.shape}."
         )
-    return np.ascontiguousarray(array, other.dtype)
+    return _contiguous(xp, array, other.dtype)

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn import backends
 from fastnn.callbacks.base import CallbackList
+from fastnn.training.device import device_for
 from fastnn.training.evaluation import Evaluator
 from fastnn.training.step import predict_plan, step_plan
 from fastnn.training.table import Table, arrays_of, read_inputs, readable_in_place, source_of
@@ -28,7 +29,7 @@ class Evaluation:
     def __init__(self, model: Any, table: Table, rows: int | None = None, threads: int | None = None):
         rows = table.rows if rows is None else min(rows, table.rows)
         metrics = model.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
-        executor = backends.executor(model.device)
+        executor = backends.executor(device_for(model, table.tables(), rows, rows))
         plan = step_plan(
             model, model.compiled, metrics, table.weighted, table.sources(),
             training=False, in_place=executor.IN_PLACE and table.readable_in_place(model.dtype),
@@ -99,7 +100,7 @@ class Prediction:
         if self._rows == 0:
             return self._outputs
         model, batches = self._model, callbacks is not None and callbacks.wants_predict_batches
-        executor = backends.executor(model.device)
+        executor = backends.executor(device_for(model, self._inputs, self._rows, self._rows))
         in_place = executor.IN_PLACE and all(readable_in_place(array, model.dtype) for array in self._inputs)
         sources = [source_of(array) for array in self._inputs]
         session = executor.Session(

@@ -15,6 +15,7 @@ from fastnn.callbacks.batches import BatchCalls
 from fastnn.callbacks.history import History
 from fastnn.errors import NonFiniteLossError
 from fastnn.random import permutation
+from fastnn.training.device import device_for
 from fastnn.training.evaluation import Evaluator
 from fastnn.training.rate import LearningRate
 from fastnn.training.state import LastFinite
@@ -40,6 +41,9 @@ class Training:
     shuffle : bool
     steps_per_epoch : int or None
     threads : int or None
+    seed : int or None
+    epochs : int
+        How many there may be: ``device='auto'`` depends on it.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Training:
         steps_per_epoch: int | None = None,
         threads: int | None = None,
         seed: int | None = None,
+        epochs: int = 1,
     ):
         self.model = model
         self.table = table
@@ -60,7 +65,8 @@ class Training:
         single = self.rows == table.rows and self.batch_size == self.rows
         self.shuffle = shuffle and not single  # the order within a full batch makes no difference
         self.metrics = self.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
-        executor = backends.executor(model.device)
+        device = device_for(model, table.tables(), self.rows, self.batch_size, epochs, training=True)
+        executor = backends.executor(device)
         in_place = executor.IN_PLACE and not self.shuffle and table.readable_in_place(model.dtype)
         staged = executor.IN_PLACE and single and table.bytes() <= STAGED_BYTES
         self.plan: StepPlan = step_plan(

@@ -49,10 +49,37 @@ class Scratch(NamedTuple):
     bytes : int
     dtype : str
         What they hold.
+    zeros : bool
+        It starts as zeros, and no other instruction shares it.
     """
 
     bytes: int
     dtype: str = "float32"
+    zeros: bool = False
+
+
+class Table(NamedTuple):
+    """Argument: constants in device memory.
+
+    Attributes
+    ----------
+    values : tuple
+    dtype : str
+    """
+
+    values: tuple[Any, ...]
+    dtype: str
+
+
+class Held(NamedTuple):
+    """Argument: what the session holds under a name.
+
+    Attributes
+    ----------
+    name : {'epoch_sums', 'log', 'modes', 'steps', 'log_stride'}
+    """
+
+    name: str
 
 
 class Stride(NamedTuple):
@@ -89,6 +116,28 @@ class Launch(NamedTuple):
     grid: tuple[int, ...]
     arguments: tuple[Any, ...]
     block: int = BLOCK
+
+
+class Product(NamedTuple):
+    """One matrix product by cuBLAS over the rows of the chunk; cannot be captured.
+
+    Attributes
+    ----------
+    kind : {'forward', 'dx', 'dw'}
+        ``left @ right``, ``left @ right.T`` or ``left.T @ right``.
+    left, right : Ref
+    out : Ref or Scratch
+    inputs, units, groups : int
+        Of the dense layer; groups are vectors a row.
+    """
+
+    kind: str
+    left: Any
+    right: Any
+    out: Any
+    inputs: int
+    units: int
+    groups: int
 
 
 def blocks(elements: int, block: int = BLOCK, most: int = 1 << 16) -> tuple[int]:

@@ -1,0 +1,63 @@
+"""A CUDA device that is not there, for one test: CuPy's stand-in in the place of CuPy, and what it lacks.
+
+Tests that inject faults, or look at the device from outside, patch the module that `fake_gpu` gives them.
+"""
+
+import contextlib
+import sys
+from pathlib import Path
+
+import numpy as np
+
+SHIM = Path(__file__).resolve().parents[2] / "cuda_on_cpu"
+
+
+@contextlib.contextmanager
+def fake_gpu():
+    """Put the stand-in in the place of CuPy, and take it out again with all that was compiled for it."""
+    from fastnn.backends.gpu import compile as compiling
+
+    before = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "cupy"}
+    for name in before:
+        del sys.modules[name]
+    sys.path.insert(0, str(SHIM))
+    try:
+        import fakecupy
+
+        cp = fakecupy.install()
+        _complete(cp)
+        compiling.forget()
+        yield cp
+    finally:
+        sys.path.remove(str(SHIM))
+        for name in [name for name in sys.modules if name.split(".")[0] == "cupy"]:
+            del sys.modules[name]
+        sys.modules.update(before)
+        compiling.forget()
+
+
+def _complete(cp):
+    """Give the stand-in what CuPy has and these tests need."""
+    device = cp.cuda.Device(0)
+    if not hasattr(cp.ndarray, "device"):
+        cp.ndarray.device = property(lambda array: getattr(array, "_device", device))
+    if not hasattr(cp.ndarray, "__cuda_array_interface__"):
+        cp.ndarray.__cuda_array_interface__ = property(lambda array: array._a.__array_interface__)
+    runtime = cp.cuda.runtime
+    runtime.driverGetVersion = lambda: 13000
+    properties = {"name": b"Stand-in", "totalGlobalMem": 1 << 33}
+    runtime.getDeviceProperties = lambda index: properties
+    if not hasattr(cp.cuda, "alloc_pinned_memory"):
+        cp.cuda.alloc_pinned_memory = lambda size: np.empty(size, np.uint8)
+
+
+class Tensor:
+    """An array of another library on the device: it has the protocol and nothing else."""
+
+    def __init__(self, array):
+        self._array = array
+        self.shape, self.dtype = array.shape, array.dtype
+
+    @property
+    def __cuda_array_interface__(self):
+        return self._array.__cuda_array_interface__
