@@ -288,8 +288,7 @@ def test_a_fused_step_is_six_kernels_and_nothing_else(opened):
     )
     session = session_of(opened, build, None, x=x)
     assert session.regime == "fused"
-    assert len(session._steps) == 4
-    assert len(session._graph._ops) <= 6
+    assert [bound[0].name for bound in session._steps] == ["fused", "sum_blocks", "update", "tick"]
     few, many = counted(session, 1), counted(session, 4)
     assert many["graph_launches"] - few["graph_launches"] == 3
     for what in ("launches", "allocs", "syncs", "h2d", "d2h"):
