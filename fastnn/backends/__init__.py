@@ -15,6 +15,11 @@ def executor(device: str = "cpu") -> Any:
     return importlib.import_module(f"fastnn.backends.{device}.executor")
 
 
+def resident(device: str, arrays: Sequence[Any]) -> Sequence[Any]:
+    """Return arrays as several sessions may share them: for a GPU brought there, if they fit."""
+    return executor(device).resident(arrays) if device == "gpu" else arrays
+
+
 def warmup(
     progress: Callable[[int, int], None] | None = None, dtypes: Sequence[str] = ("float32", "float64")
 ) -> int:

@@ -212,8 +212,9 @@ def choose(device: str, work: Work, on_gpu: bool, where: str = "") -> DeviceChoi
     if device == "cpu":
         if on_gpu:
             raise DeviceError(
-                f"{where}is compiled for the CPU and takes arrays in the computer's memory. Received: an array "
-                "on the GPU. Compile with device='gpu' or 'auto', or bring it over with .get() or .cpu()."
+                f"{where}is compiled for the CPU and takes arrays in the computer's memory. Received: an "
+                "array on the GPU. Compile with device='gpu' or 'auto', or bring it over with .get() or "
+                ".cpu()."
             )
         return DeviceChoice("cpu", "as compile() was told")
     if device == "gpu":

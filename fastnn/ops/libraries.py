@@ -50,8 +50,8 @@ def library_of(arrays: Sequence[Any], where: str) -> Any:
         if not cupys and hasattr(array, "__cuda_array_interface__"):
             kind = type(array)
             raise DeviceError(
-                f"{where}: expected NumPy or CuPy arrays. Received: {kind.__module__}.{kind.__name__} on a GPU; "
-                "cupy.asarray(x) takes it without a copy."
+                f"{where}: expected NumPy or CuPy arrays. Received: {kind.__module__}.{kind.__name__} on a "
+                "GPU; cupy.asarray(x) takes it without a copy."
             )
     if not any(on_device):
         return np

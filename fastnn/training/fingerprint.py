@@ -49,7 +49,8 @@ class Fingerprint:
         self._arrays = list(_named_arrays(table))
         self._value: str | None = None
         self._thread: threading.Thread | None = None
-        if sum(_bytes(array) for _, array in self._arrays) > ASIDE_BYTES:
+        on_gpu = any(hasattr(array, "get") for _, array in self._arrays)  # brought over block by block
+        if sum(_bytes(array) for _, array in self._arrays) > ASIDE_BYTES and not on_gpu:
             self._thread = threading.Thread(target=self._take_aside, daemon=True)
             self._thread.start()
 
@@ -90,7 +91,9 @@ def content_hash(arrays: Sequence[tuple[str, np.ndarray]]) -> str:
         if _bytes(array) > MOST_BYTES:
             starts = np.linspace(0, rows - block, MOST_BYTES // BLOCK_BYTES).astype(np.int64).tolist()
         for start in starts:
-            digest.update(np.ascontiguousarray(array[start : start + block]).data)
+            rows_of_it = array[start : start + block]
+            values = rows_of_it.get() if hasattr(rows_of_it, "get") else rows_of_it
+            digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
 
 

@@ -7,14 +7,17 @@ synchronisation. After each call the weights and the state come back, for callba
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn.backends.gpu import compile as compiling
-from fastnn.backends.gpu import kernels, registers
+from fastnn.backends.gpu import faults, feed, kernels, registers
+from fastnn.backends.gpu.feed import Feed
 from fastnn.backends.gpu.lowering import IsLoss, Launch, Registers, Scratch, Stride, Target
+from fastnn.backends.gpu.memory import Memory, Mirror
 from fastnn.backends.gpu.registers import INDEX
 from fastnn.program import Program, Ref
 from fastnn.random import shuffle_sides
@@ -25,72 +28,6 @@ IN_PLACE = False
 ARENA_BYTES = 1 << 30
 #: Rows of a chunk are a multiple of this, so that every temporary starts on 256 bytes.
 ROW_ALIGN = 64
-_DTYPES: dict[str, np.dtype[Any]] = {"int": np.dtype(np.int32), "index": np.dtype(np.int64)}
-
-
-class Mirror:
-    """A host array and its copy on the device.
-
-    Parameters
-    ----------
-    host : ndarray
-    cp : module
-        CuPy.
-    """
-
-    def __init__(self, host: np.ndarray, cp: Any):
-        self.host, self.device = host, cp.asarray(host)
-        self._known = host.copy()
-
-    def push(self) -> None:
-        """Bring a change of the host array to the device."""
-        if not np.array_equal(self.host, self._known, equal_nan=True):
-            np.copyto(self._known, self.host)
-            self.device.set(self._known)
-
-    def pull(self) -> None:
-        """Bring the device's numbers to the host array."""
-        self.device.get(out=self._known)
-        np.copyto(self.host, self._known)
-
-
-class Memory:
-    """Device memory of a session, and the array that a Ref means.
-
-    Parameters
-    ----------
-    program : Program
-    rows : int
-        Most rows of a chunk, a multiple of ROW_ALIGN.
-    cp : module
-        CuPy.
-    regions : dict of str to array
-        'parameter', 'hyper', 'inputN', 'outputN', 'slotN'.
-    """
-
-    def __init__(self, program: Program, rows: int, cp: Any, regions: dict[str, Any]):
-        self.dtype = np.dtype(program.dtype)
-        self.rows = rows
-        self.regions = dict(regions)
-        self.regions["arena"] = cp.empty(max(program.arena_row_bytes * rows, 1), np.uint8)
-        self.regions["fixed"] = cp.zeros(max(program.fixed_bytes, 1), np.uint8)
-        self.regions["gradient"] = cp.zeros(max(program.gradients, 1), self.dtype)
-        self.regions["accumulator"] = cp.zeros(max(len(program.accumulators), 1), np.float64)
-
-    def view(self, ref: Ref) -> Any:
-        """Return the array of an operand, as long as it is."""
-        region = ref.region if ref.region not in ("input", "output", "slot") else f"{ref.region}{ref.index}"
-        array, size = self.regions[region], ref.spec.size
-        dtype: np.dtype[Any] = _DTYPES.get(ref.spec.kind, self.dtype)
-        if ref.region in ("input", "output"):
-            return array
-        if ref.region == "arena":
-            start = ref.offset * self.rows
-            return array[start : start + size * self.rows * dtype.itemsize].view(dtype)
-        if ref.region == "fixed":
-            return array[ref.offset : ref.offset + size * dtype.itemsize].view(dtype)
-        start = ref.offset // array.dtype.itemsize
-        return array[start : start + size]
 
 
 class Session:
@@ -101,7 +38,8 @@ class Session:
     program : Program
         Row-major, not in place.
     parameters, inputs, outputs, slots, hyper, schedule
-        Host arrays; inputs may be on the device already.
+        Host arrays; inputs may be on the device already, and go there in portions if they are larger than
+        its memory (see feed.py).
     batch_size, epoch_rows, total_rows, losses, batch_mean, seed, shuffle, step, epoch, position, sums
         As on the CPU.
     threads : int, optional
@@ -139,19 +77,36 @@ class Session:
         self.seconds_per_step = 0.0
         self._losses, self._capture = losses, capture
         self._epoch_rows, self._batch_size = epoch_rows, batch_size
-        self._steps_per_epoch = -(-epoch_rows // batch_size) if epoch_rows else 0
         self._stream = cp.cuda.Stream(non_blocking=True)
-        with self._stream:
-            self._place(parameters, inputs, outputs, slots, hyper, schedule)
+        self._stream.wait_event(cp.cuda.get_current_stream().record())  # data may still be under way there
+        asked = functools.partial(self._asked, parameters, inputs, [*slots, *outputs])
+        with (
+            faults.named(cp, "the data and the model", asked, lambda: "The model is as it was."),
+            self._stream,
+        ):
+            self._feed = Feed(program, inputs, batch_size, epoch_rows, total_rows, seed, shuffle, cp)
+            self._batch_size = self._feed.batch_size
+            self._steps_per_epoch = -(-epoch_rows // self._batch_size) if epoch_rows else 0
+            self._place(parameters, outputs, slots, hyper, schedule)
             self._clock(seed, shuffle, step, epoch, position, total_rows, sums, batch_mean)
             self._steps: list[Any] = self._bind()
             self._stream.synchronize()
+        #: Steps of this session that make one of the caller's: more than one where the feed cut the batch.
+        self._pace = self._steps_per_epoch if self._batch_size < min(batch_size, epoch_rows) else 1
         self._graph: Any = None
         self._log = np.zeros((0, self._count))
         self.stop = np.zeros(8, np.int64)
 
     # ------------------------------------------------------------------ set-up
-    def _place(self, parameters, inputs, outputs, slots, hyper, schedule) -> None:
+    def _asked(self, parameters: np.ndarray, inputs: Sequence[Any], others: Sequence[np.ndarray]) -> int:
+        """Return the device memory that the session needs in all."""
+        feed = getattr(self, "_feed", None)
+        data = sum(array.nbytes for array in inputs) if feed is None else feed.nbytes
+        rows = max(min(self._batch_size, self._epoch_rows), ROW_ALIGN)
+        temporaries = min(self.program.arena_row_bytes * rows, ARENA_BYTES) + self.program.fixed_bytes
+        return data + 2 * parameters.nbytes + sum(array.nbytes for array in others) + temporaries
+
+    def _place(self, parameters, outputs, slots, hyper, schedule) -> None:
         cp, program = self._cp, self.program
         batch = -(-min(self._batch_size, max(self._epoch_rows, 1)) // ROW_ALIGN) * ROW_ALIGN
         most = ARENA_BYTES // max(program.arena_row_bytes, 1) // ROW_ALIGN * ROW_ALIGN
@@ -167,14 +122,13 @@ class Session:
         if schedule is not None:
             self._mirrors.append(Mirror(schedule, cp))
             regions["schedule"] = self._mirrors[-1].device
-        self._strides: list[tuple[int, int]] = []
-        for number, array in enumerate(inputs):
-            regions[f"input{number}"], strides = _upload(array, cp)
-            self._strides.append(strides)
-        self._outputs = []
+        self._strides = self._feed.strides
+        regions.update({f"input{number}": array for number, array in enumerate(self._feed.arrays)})
+        self.outputs = []
         for number, array in enumerate(outputs):
-            regions[f"output{number}"] = cp.zeros(array.size, array.dtype)
-            self._outputs.append((array, regions[f"output{number}"]))
+            items = self._feed.output_rows(len(array)) * (array.size // max(len(array), 1))
+            regions[f"output{number}"] = cp.zeros(items, array.dtype)
+            self.outputs.append((array, regions[f"output{number}"]))
         self._memory = Memory(program, rows, cp, regions)
 
     def _clock(self, seed, shuffle, step, epoch, position, total, sums, batch_mean) -> None:
@@ -183,9 +137,9 @@ class Session:
         host = np.zeros(registers.COUNT, np.int64)
         a, b = shuffle_sides(total) if shuffle else (1, 1)
         values = {
-            "SEED": np.uint64(seed).astype(np.int64), "TOTAL": total, "SHUFFLE": int(shuffle), "SIDE_A": a,
-            "SIDE_B": b, "STEP": step, "EPOCH": epoch, "POSITION": position, "BATCH_SIZE": self._batch_size,
-            "EPOCH_ROWS": self._epoch_rows, "CHUNK": self._memory.rows,
+            "SEED": np.uint64(seed).astype(np.int64), "TOTAL": total, "SIDE_A": a, "SIDE_B": b, "STEP": step,
+            "SHUFFLE": int(shuffle and not self._feed.staged), "EPOCH": epoch, "POSITION": position,
+            "BATCH_SIZE": self._batch_size, "EPOCH_ROWS": self._epoch_rows, "CHUNK": self._memory.rows,
         }  # fmt: skip
         for name, value in values.items():
             host[INDEX[name]] = value
@@ -243,10 +197,22 @@ class Session:
         log : ndarray of float64, shape (epochs ended, accumulators)
         status : int
         """
-        steps = min(steps, self._steps_until(epochs))
+        steps = min(steps * self._pace, self._steps_until(epochs))
+        with faults.named(self._cp, "a step", lambda: 0, self._kept):
+            return self._run(steps)
+
+    def _kept(self) -> str:
+        """Say what is on the host, should the device be lost."""
+        return (
+            f"The weights and the optimizer's state are those after {self.step} steps, {self.epoch} epochs "
+            f"and {self.position} rows of the next."
+        )
+
+    def _run(self, steps: int) -> tuple[np.ndarray, int]:
         cp, target = self._cp, Target(self.program.dtype, self._memory.rows)
         data = target.variant("data", **kernels.data.MACROS)
         log_rows = -(-steps // max(self._steps_per_epoch, 1)) + 1
+        position = self.position
         with self._stream:
             for mirror in self._mirrors:
                 mirror.push()
@@ -257,8 +223,10 @@ class Session:
                 Registers(), self._memory.regions["accumulator"], self._epoch_sums, self._device_log,
                 self._modes, self._count,
             )  # fmt: skip
-            self._replay([*self._steps, self._bound(Launch(data, "tick", (1,), tick, 32))], steps)
-            self._read()
+            step = [*self._steps, self._bound(Launch(data, "tick", (1,), tick, 32))]
+            for count in self._feed.portions(self, steps):
+                self._replay(step, count)
+            self._read(position)
         self._log = self._device_log_host[: int(self._host[INDEX["LOGGED"]])]
         return self._log, int(self._host[INDEX["STATUS"]])
 
@@ -287,10 +255,12 @@ class Session:
         function, grid, block, arguments = bound
         function.launch(grid, block, arguments)
 
-    def _read(self) -> None:
-        """Bring everything the host may ask for; the only synchronisation of a call."""
-        for mirror in self._mirrors:
-            mirror.pull()
+    def _read(self, position: int) -> None:
+        """Bring everything the host may ask for; the only synchronisation of a call, which began at a row."""
+        self._stream.synchronize()  # a device that was lost is noticed before anything is overwritten
+        if self.program.update:
+            for mirror in self._mirrors:
+                mirror.pull()
         self._host = self._registers.get()
         self._sums = self._epoch_sums.get()
         self._device_log_host = (
@@ -298,8 +268,37 @@ class Session:
             .reshape(-1)[: self._device_log.size // self._count * self._count]
             .reshape(-1, self._count)
         )
-        for array, device in self._outputs:
-            np.copyto(array, device.get().reshape(array.shape))
+        if not self._feed.staged:
+            self._read_outputs(position)
+
+    def _read_outputs(self, position: int) -> None:
+        """Bring the results: all of an epoch that has ended, else the rows that are known to be new."""
+        if self._host[INDEX["LOGGED"]]:
+            rows = slice(0, None)
+        elif not self._host[INDEX["SHUFFLE"]]:
+            rows = slice(position, self.position)
+        else:
+            return
+        for array, device in self.outputs:
+            table = device.reshape(len(array), -1)[rows]
+            array[rows] = table.get().reshape(array[rows].shape)
+
+    # ------------------------------------------------------------------ what the feed asks
+    @property
+    def stream(self) -> Any:
+        """The stream of every launch."""
+        return self._stream
+
+    def say(self, register: str, value: int) -> None:
+        """Set a register, in the order of the launches."""
+        data = Target(self.program.dtype).variant("data", **kernels.data.MACROS)
+        arguments = (Registers(), INDEX[register], value)
+        self._go(self._bound(Launch(data, "set_register", (1,), arguments, 32)))
+
+    def ask(self, register: str) -> int:
+        """Return a register after all launches so far."""
+        index = INDEX[register]
+        return int(self._registers[index : index + 1].get()[0])
 
     def finished(self) -> np.ndarray:
         """Return the sums of the epochs that ended in the last call."""
@@ -342,13 +341,12 @@ class Session:
         pass
 
 
-def _upload(array: Any, cp: Any) -> tuple[Any, tuple[int, int]]:
-    """Return a flat device array of a table, and its strides in items."""
-    columns = array.reshape(len(array), -1)
-    width = columns.shape[1]
-    if isinstance(array, cp.ndarray) and columns.flags.c_contiguous:
-        return columns.reshape(-1), (width, 1)
-    return cp.asarray(np.ascontiguousarray(columns)).reshape(-1), (width, 1)
+def resident(arrays: Sequence[Any]) -> list[Any]:
+    """Return arrays on the device, for all sessions that read them; as they are if they are too large."""
+    cp = compiling.cupy()
+    size = sum(array.nbytes for array in arrays)
+    with faults.named(cp, "the data", lambda: size, lambda: "The model is as it was."):
+        return feed.resident(arrays, cp)
 
 
 def stage(program: Program, arrays: Sequence[np.ndarray], batch: int) -> Sequence[np.ndarray]:

@@ -78,6 +78,12 @@ start(long long* __restrict__ r) {
     if (threadIdx.x == 0) { begin_epoch(r); begin_batch(r); r[R_LOGGED] = 0; r[R_STATUS] = 0; }
 }
 
+// What the host says between two portions of data that do not fit on the device.
+extern "C" __global__ void __launch_bounds__(32)
+set_register(long long* __restrict__ r, int index, long long value) {
+    if (threadIdx.x == 0) r[index] = value;
+}
+
 // The next chunk of the same batch.
 extern "C" __global__ void __launch_bounds__(32)
 next_chunk(long long* __restrict__ r) {
