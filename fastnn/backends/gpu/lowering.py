@@ -111,6 +111,12 @@ def lowers(*ops: str) -> Callable[[Lowering], Lowering]:
     return decorator
 
 
+def unregister(*ops: str) -> None:
+    """Forget how these ops are lowered."""
+    for op in ops:
+        _lowerings.pop(op, None)
+
+
 def has_lowering(op: str) -> bool:
     """Whether this backend has a kernel for the op."""
     return op in _lowerings
