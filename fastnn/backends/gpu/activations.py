@@ -17,7 +17,7 @@ VECTORS = 8
 def lower_elementwise(instruction: Any, target: Target) -> Sequence[Launch]:
     """Lower any elementwise op or its gradient op."""
     backward = instruction.op.endswith("_grad")
-    if instruction.op.removesuffix("_grad") in custom.OPS:  # one that was registered before this file was read
+    if instruction.op.removesuffix("_grad") in custom.OPS:  # registered before this file was read
         return custom.lower_custom(instruction, target)
     name, constants = form(instruction.op.removesuffix("_grad"), instruction.attrs)
     units = instruction.outputs[0].spec.size

@@ -17,6 +17,7 @@ import numpy as np
 from fastnn.errors import DeviceError
 from fastnn.program import ARRAYS_OF_A_PART, Program
 from fastnn.random import permutation
+from fastnn.rows import overlapping
 
 #: Data may take so much of the memory that is free.
 SHARE = 0.7
@@ -30,7 +31,7 @@ def resident(arrays: Sequence[Any], cp: Any) -> list[Any]:
     """Return arrays as they are used on the device, each brought there once; as they are if too large."""
     if _bytes(arrays, cp) > _limit(cp):
         return list(arrays)
-    return [_on_device(array, cp) for array in arrays]
+    return [array if _line(array) is not None else _on_device(array, cp) for array in arrays]
 
 
 def _limit(cp: Any) -> int:
@@ -40,7 +41,23 @@ def _limit(cp: Any) -> int:
 
 def _bytes(arrays: Sequence[Any], cp: Any) -> int:
     """Return the bytes of the arrays that have to be brought to the device."""
-    return sum(array.nbytes for array in arrays if not isinstance(array, cp.ndarray))
+    lines = [(array, _line(array)) for array in arrays if not isinstance(array, cp.ndarray)]
+    return sum(array.nbytes if line is None else line.numbers.nbytes for array, line in lines)
+
+
+def _line(array: Any) -> Any:
+    """Return the numbers under a host's view of overlapping windows; None of any other table."""
+    return overlapping(array) if isinstance(array, np.ndarray) and array.ndim == 2 else None
+
+
+def _part_on_device(array: np.ndarray, cp: Any) -> tuple[Any, tuple[int, int, int]]:
+    """Return a part's table on the device, flat, and its strides; of windows only the numbers under them."""
+    line, width = _line(array), array.shape[1]
+    if line is None:
+        return _on_device(array, cp).reshape(-1), (width, 1, 0)
+    backwards = array.strides[1] < 0
+    strides = (line.step, -1 if backwards else 1, line.first + (width - 1 if backwards else 0))
+    return cp.asarray(np.ascontiguousarray(line.numbers)), strides
 
 
 def _on_device(array: Any, cp: Any) -> Any:
@@ -82,8 +99,8 @@ class Feed:
         one batch, would need them all on the device.
     arrays : list of array
         What kernels read, flat.
-    strides : list of (int, int)
-        Items from a row to the next, from a column to the next.
+    strides : list of (int, int, int)
+        Items from a row to the next, from a column to the next, and before the first row.
     nbytes : int
         What it takes of the device's memory.
     """
@@ -102,23 +119,24 @@ class Feed:
         self._cp, self._seed, self._shuffle = cp, seed, shuffle
         self._epoch_rows, self._total = epoch_rows, total_rows
         self.batch_size = batch_size
-        self.strides = [(_width(array), 1) for array in inputs]
+        self.strides = [(_width(array), 1, 0) for array in inputs]
         self.nbytes, limit = _bytes(inputs, cp), _limit(cp)
         self.staged = self.nbytes > limit
         self._ahead = bool(program.update)  # there will be another epoch
+        tables, by_rows = _kinds(program, len(inputs))
         if self.staged:
-            by_rows = _by_rows(program, len(inputs))
             self._sources = {n: _host(inputs[n]) for n in by_rows}
             self._plan(program, limit - _bytes([a for n, a in enumerate(inputs) if n not in by_rows], cp))
-            self.arrays = [
-                cp.zeros(2 * self.half * _width(array), self._sources[n].dtype)
-                if n in by_rows
-                else _on_device(array, cp).reshape(-1)
-                for n, array in enumerate(inputs)
-            ]
             self._prepare()
-        else:
-            self.arrays = [_flat(_on_device(array, cp)) for array in inputs]
+        self.arrays = []
+        for n, array in enumerate(inputs):
+            if n in tables:
+                flat, self.strides[n] = _part_on_device(array, cp)
+            elif self.staged and n in by_rows:
+                flat = cp.zeros(2 * self.half * _width(array), self._sources[n].dtype)
+            else:
+                flat = _flat(_on_device(array, cp))
+            self.arrays.append(flat)
 
     def _plan(self, program: Program, limit: int) -> None:
         """Decide how many rows a half of the buffer has: whole batches."""
@@ -158,10 +176,11 @@ class Feed:
     def portions(self, session: Any, steps: int) -> Iterator[int]:
         """Cut some steps into those whose rows are on the device together; yields how many to do now."""
         if not self.staged:
-            yield steps
+            if not session.stop[0]:
+                yield steps
             return
         epoch, position = session.epoch, session.position
-        while steps > 0:
+        while steps > 0 and not session.stop[0]:
             number = position // self.half
             half = (epoch * self._chunks + number) % 2
             self._stage(epoch, number)
@@ -175,8 +194,7 @@ class Feed:
             if following[0] == epoch or self._ahead:
                 self._stage(*following)
             stop = min(position + count * self.batch_size, end)
-            status = session.ask("STATUS")  # a run that has stopped stays at its batch: nothing may move on
-            if status or session.stop[0]:
+            if session.ask("STATUS"):  # a run that has stopped stays at its batch: nothing may move on
                 return
             self._bring_results(session, epoch, slice(position, stop), number, half)
             steps -= count
@@ -222,18 +240,23 @@ class Feed:
             array[at] = table[rows.start + shift : rows.stop + shift].get().reshape(-1, *array.shape[1:])
 
 
-def _by_rows(program: Program, count: int) -> list[int]:
-    """Return which arrays have a row for each row of the data: all, but the table and transform of parts."""
-    found, part = [], 0
+def _kinds(program: Program, count: int) -> tuple[set[int], set[int]]:
+    """Return which arrays are tables of parts, and which have a row for each row of the data.
+
+    Of a part's table, index and transform only the index does; an array that is no part's does.
+    """
+    tables, by_rows, part = set(), set(), 0
     for number in range(count):
         if program.inputs[number] is not None:
-            found.append(number)
-            part = 0
+            by_rows.add(number)
             continue
-        if part % ARRAYS_OF_A_PART == 1:
-            found.append(number)
+        kind = part % ARRAYS_OF_A_PART
         part += 1
-    return found
+        if kind == 0:
+            tables.add(number)
+        elif kind == 1:
+            by_rows.add(number)
+    return tables, by_rows
 
 
 def _host(array: Any) -> np.ndarray:

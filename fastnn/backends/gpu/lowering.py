@@ -56,7 +56,10 @@ class Scratch(NamedTuple):
 
 
 class Stride(NamedTuple):
-    """Argument: the stride of the caller's array `number` along `axis` (0 rows, 1 columns), in items."""
+    """Argument: the stride of the caller's array `number` along `axis`, in items.
+
+    Axis 0 are the rows, 1 the columns; 2 is where the first row begins.
+    """
 
     number: int
     axis: int
