@@ -151,7 +151,7 @@ class Fitting(Compiling):
             )  # fmt: skip
         validate = None
         if validation is not None:
-            validate = self._validation(validation, settings, called)
+            validate = self._validation(validation, settings, called, training.device)
         return self._train(training, called, validate, settings, validation)
 
     def _train(
@@ -235,9 +235,9 @@ class Fitting(Compiling):
             for variable in self.trainable_variables
         }
 
-    def _validation(self, table: Table, settings: FitSettings, called: CallbackList) -> Any:
+    def _validation(self, table: Table, settings: FitSettings, called: CallbackList, device: str) -> Any:
         """Return a function that evaluates the model as it is now."""
-        evaluation = inference.Evaluation(self, table, settings.validation_rows, settings.threads)
+        evaluation = inference.Evaluation(self, table, settings.validation_rows, settings.threads, device)
 
         def validate() -> dict[str, float]:
             called.call("on_test_begin", {})

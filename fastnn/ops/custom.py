@@ -78,14 +78,12 @@ def register_elementwise(
             raise ArgumentError(
                 f"`{argument}` must be a Python function, to be compiled. Received: {type(value).__name__}."
             )
-    for argument, value in (("cuda", cuda), ("cuda_derivative", cuda_derivative)):
-        if (cuda is None) != (cuda_derivative is None) or not (
-            value is None or (isinstance(value, str) and value.strip())
-        ):
-            raise ArgumentError(
-                "`cuda` and `cuda_derivative` must be C expressions, or both None. "
-                f"Received: {argument}={value!r}."
-            )
+    expressions = (cuda, cuda_derivative)
+    if expressions != (None, None) and not all(isinstance(e, str) and e.strip() for e in expressions):
+        raise ArgumentError(
+            "`cuda` and `cuda_derivative` must be C expressions, or both None. "
+            f"Received: cuda={cuda!r}, cuda_derivative={cuda_derivative!r}."
+        )
     if name in registry.names() or f"{name}_grad" in registry.names():
         raise ArgumentError(f"An op named {name!r} is registered already.")
     op = elementwise(

@@ -9,8 +9,8 @@ import numpy as np
 
 from fastnn.arrays import check_finite as check_host
 from fastnn.arrays import to_array
-from fastnn.backends.devices import is_on_gpu
 from fastnn.backends.gpu import arrays as gpu
+from fastnn.ops.libraries import is_on_gpu
 from fastnn.training.arrays import readable as readable_host
 from fastnn.training.arrays import to_index as index_on_host
 

@@ -24,12 +24,21 @@ class Evaluation:
     rows : int, optional
         Only the first so many rows count.
     threads : int, optional
+    device : {'cpu', 'gpu'}, optional
+        Of the training that asks for it.
     """
 
-    def __init__(self, model: Any, table: Table, rows: int | None = None, threads: int | None = None):
+    def __init__(
+        self,
+        model: Any,
+        table: Table,
+        rows: int | None = None,
+        threads: int | None = None,
+        device: str | None = None,
+    ):
         rows = table.rows if rows is None else min(rows, table.rows)
         metrics = model.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
-        device = device_for(model, table.tables(), rows, rows)
+        device = device_for(model, table.tables(), rows, rows, device=device)
         executor = backends.executor(device)
         plan = step_plan(
             model, model.compiled, metrics, table.weighted, table.sources(),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gpu_fake import Tensor, fake_gpu
+from gpu_fake import Capsule, Tensor, fake_gpu
 
 import fastnn
 from fastnn.backends.gpu import feed
@@ -41,7 +41,7 @@ def same(one, other):
 
 
 # --------------------------------------------------------------------------- on the device already
-@pytest.mark.parametrize("wrap", [lambda x: x, Tensor], ids=["cupy", "another library"])
+@pytest.mark.parametrize("wrap", [lambda x: x, Tensor, Capsule], ids=["cupy", "another library", "DLPack"])
 def test_arrays_on_the_device_give_the_same_bits_without_a_copy(cp, wrap):
     options = {"validation_split": 0.2, "sample_weight": None}
     expected = fit(model(), **options)
