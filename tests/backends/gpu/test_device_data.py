@@ -229,6 +229,14 @@ def test_a_loss_that_overflows_stops_between_portions(cp, monkeypatch):
 
     expected = stopped()
     monkeypatch.setenv(feed.LIMIT, "1600")
+    staged, original = set(), feed.Feed._stage
+
+    def spy(self, epoch, number):
+        staged.add((epoch, number))
+        original(self, epoch, number)
+
+    monkeypatch.setattr(feed.Feed, "_stage", spy)
     found = stopped()
     assert found[0] == expected[0]
+    assert staged == {(0, 0), (0, 1)}  # the first batch overflows: nothing is read after the next portion
     np.testing.assert_array_equal(found[1], expected[1])

@@ -7,6 +7,7 @@ import pytest
 from gpu_fake import fake_gpu
 
 from fastnn.backends.gpu import executor
+from fastnn.callbacks import Callback
 from fastnn.layers import BatchNormalization, Dense, Dropout
 from fastnn.models import Sequential
 from fastnn.training.table import read_table
@@ -61,6 +62,23 @@ def test_evaluate_and_predict_in_chunks(cp, monkeypatch):
     monkeypatch.setattr(executor, "ARENA_BYTES", 1)
     np.testing.assert_array_equal(net.predict(X, verbose=0), whole[0])
     np.testing.assert_allclose(net.evaluate(X, Y, verbose=0), whole[1], rtol=1e-6)
+
+
+class Outputs(Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_predict_batch_end(self, batch, logs=None):
+        self.seen.append(logs["outputs"].copy())
+
+
+def test_a_callback_sees_the_outputs_of_its_batch(cp):
+    net, watch = fit("gpu")[0], Outputs()
+    expected = net.predict(X, verbose=0)
+    net.predict(X, batch_size=64, callbacks=[watch], verbose=0)
+    assert [len(part) for part in watch.seen] == [64, 64, 64, 64, 44]
+    np.testing.assert_array_equal(np.concatenate(watch.seen), expected)
 
 
 def test_a_batch_that_must_stay_whole_is_not_cut(cp, monkeypatch):
