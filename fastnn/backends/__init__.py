@@ -28,6 +28,11 @@ def cache_root() -> Path:
     return folder
 
 
+def resident(device: str, arrays: Sequence[Any]) -> Sequence[Any]:
+    """Return arrays as several sessions may share them: for a GPU brought there, if they fit."""
+    return executor(device).resident(arrays) if device == "gpu" else arrays
+
+
 def warmup(
     progress: Callable[[int, int], None] | None = None, dtypes: Sequence[str] = ("float32", "float64")
 ) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastnn.backends.gpu import compile as compiling
 from fastnn.backends.gpu.driver import gpus
@@ -41,7 +41,7 @@ class Device(NamedTuple):
     """
 
     kind: str
-    index: int
+    index: int  # type: ignore[assignment]
     name: str
     memory: int | None = None
     compute_capability: str | None = None
@@ -212,8 +212,9 @@ def choose(device: str, work: Work, on_gpu: bool, where: str = "") -> DeviceChoi
     if device == "cpu":
         if on_gpu:
             raise DeviceError(
-                f"{where}is compiled for the CPU and takes arrays in the computer's memory. Received: an array "
-                "on the GPU. Compile with device='gpu' or 'auto', or bring it over with .get() or .cpu()."
+                f"{where}is compiled for the CPU and takes arrays in the computer's memory. Received: an "
+                "array on the GPU. Compile with device='gpu' or 'auto', or bring it over with .get() or "
+                ".cpu()."
             )
         return DeviceChoice("cpu", "as compile() was told")
     if device == "gpu":
@@ -239,19 +240,3 @@ def _time(value: float) -> str:
 def require_gpu() -> None:
     """Raise DeviceError, saying what is missing, if there is no GPU."""
     compiling.cupy()
-
-
-def is_on_gpu(array: Any) -> bool:
-    """Whether an array lies in a GPU's memory, whatever library made it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastnn.backends.devices import is_on_gpu
-    >>> is_on_gpu(np.zeros(3))
-    False
-    """
-    if hasattr(array, "__cuda_array_interface__"):
-        return True
-    ask = getattr(array, "__dlpack_device__", None)
-    return ask is not None and int(ask()[0]) in (2, 13)  # kDLCUDA, kDLCUDAManaged

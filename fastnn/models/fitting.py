@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.arrays import to_array
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
 from fastnn.callbacks.progress import ProgbarLogger
@@ -19,6 +18,7 @@ from fastnn.models.settings import FitSettings
 from fastnn.rows import Gathered
 from fastnn.training import inference
 from fastnn.training.checkpoint import Checkpointing
+from fastnn.training.door import shape_of
 from fastnn.training.table import Table, as_list, read_table
 from fastnn.training.trainer import Training
 
@@ -67,7 +67,9 @@ class Fitting(Compiling):
         ----------
         x, y : array, list, DataFrame, or a list or dict of them
             Inputs and targets, one row per example. float32 and float64 are read as they are. An input may
-            be a :class:`fastnn.data.Gathered`, whose rows are put together batch by batch.
+            be a :class:`fastnn.data.Gathered`, whose rows are put together batch by batch. Arrays that are on
+            the GPU (CuPy's, torch's, any with DLPack) are checked and used there by a model that trains
+            there; what is not C-contiguous is copied, on the GPU.
         batch_size : int, default 32
             Rows a step; larger than the data means all of them.
         epochs : int, default 1
@@ -149,7 +151,7 @@ class Fitting(Compiling):
             )  # fmt: skip
         validate = None
         if validation is not None:
-            validate = self._validation(validation, settings, called)
+            validate = self._validation(validation, settings, called, training.device)
         return self._train(training, called, validate, settings, validation)
 
     def _train(
@@ -233,9 +235,9 @@ class Fitting(Compiling):
             for variable in self.trainable_variables
         }
 
-    def _validation(self, table: Table, settings: FitSettings, called: CallbackList) -> Any:
+    def _validation(self, table: Table, settings: FitSettings, called: CallbackList, device: str) -> Any:
         """Return a function that evaluates the model as it is now."""
-        evaluation = inference.Evaluation(self, table, settings.validation_rows, settings.threads)
+        evaluation = inference.Evaluation(self, table, settings.validation_rows, settings.threads, device)
 
         def validate() -> dict[str, float]:
             called.call("on_test_begin", {})
@@ -310,7 +312,7 @@ class Fitting(Compiling):
         if x is None:
             raise ArgumentError("x: expected one row per example. Received: None.")
         first = as_list(x, list(x) if isinstance(x, dict) else [name], "x")[0]
-        shape = first.shape if isinstance(first, Gathered) else to_array(first, "x")[0].shape
+        shape = first.shape if isinstance(first, Gathered) else shape_of(first, "x")
         if not shape:
             raise ArgumentError(f"x: expected one row per example. Received: {type(x).__name__}.")
         if not shape[0]:

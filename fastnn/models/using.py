@@ -110,7 +110,7 @@ class Using(Fitting):
         Returns
         -------
         ndarray of shape (rows, units), or a list or dict of them
-            As the model's outputs were given. No rows give no rows.
+            As the model's outputs were given, NumPy's whatever the device. No rows give no rows.
 
         Raises
         ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,24 @@ from fastnn.errors import DeviceError
 
 #: The backend for each array library, imported at the first call: a backend brings its compiler along.
 BACKENDS = {"numpy": "fastnn.backends.cpu.eager", "cupy": "fastnn.backends.gpu.eager"}
+
+
+def is_on_gpu(array: Any) -> bool:
+    """Whether an array lies in a GPU's memory, whatever library made it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.ops.libraries import is_on_gpu
+    >>> is_on_gpu(np.zeros(3))
+    False
+    """
+    ask = getattr(array, "__dlpack_device__", None)
+    if ask is None:
+        return hasattr(array, "__cuda_array_interface__")
+    with contextlib.suppress(Exception):  # a tensor without memory, say
+        return int(ask()[0]) in (2, 13)  # DLPack's numbers for CUDA, and for memory that it manages
+    return False
 
 
 def backend(xp: Any) -> Any:
@@ -47,11 +66,11 @@ def library_of(arrays: Sequence[Any], where: str) -> Any:
     arrays = [array for array in arrays if array is not None]
     on_device = [cupy is not None and isinstance(array, cupy.ndarray) for array in arrays]
     for array, cupys in zip(arrays, on_device, strict=True):
-        if not cupys and hasattr(array, "__cuda_array_interface__"):
+        if not cupys and is_on_gpu(array):
             kind = type(array)
             raise DeviceError(
-                f"{where}: expected NumPy or CuPy arrays. Received: {kind.__module__}.{kind.__name__} on a GPU; "
-                "cupy.asarray(x) takes it without a copy."
+                f"{where}: expected NumPy or CuPy arrays. Received: {kind.__module__}.{kind.__name__} on a "
+                "GPU; cupy.asarray(x) takes it without a copy."
             )
     if not any(on_device):
         return np

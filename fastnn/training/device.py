@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastnn.backends.devices import DeviceChoice, Work, choose, is_on_gpu
+from fastnn.backends.devices import Work, choose
+from fastnn.ops.libraries import is_on_gpu
 from fastnn.rows import Gathered
 
 
 def device_for(
-    model: Any, arrays: Sequence[Any], rows: int, batch_size: int, passes: int = 1, training: bool = False
+    model: Any,
+    arrays: Sequence[Any],
+    rows: int,
+    batch_size: int,
+    passes: int = 1,
+    training: bool = False,
+    device: str | None = None,
 ) -> str:
     """Decide the device as ``compile(device=...)`` asks, and write it to ``model.device_choice``.
 
@@ -22,6 +29,8 @@ def device_for(
     rows, batch_size, passes : int
         How much work it is.
     training : bool
+    device : {'cpu', 'gpu'}, optional
+        The device of the training that this is a part of: then nothing is chosen or written.
 
     Returns
     -------
@@ -36,10 +45,10 @@ def device_for(
         rows, passes, batch_size, model.count_params(), training,
         sum(bytes_of(array) for array in arrays), model.dtype,
     )  # fmt: skip
-    choice: DeviceChoice = choose(
-        model.device, work, any(is_on_gpu(array) for array in arrays), f"Model {model.name!r} "
-    )
-    model.device_choice = choice
+    on_gpu = any(is_on_gpu(array) for array in arrays)
+    choice = choose(device or model.device, work, on_gpu, f"Model {model.name!r} ")
+    if device is None:
+        model.device_choice = choice
     return choice.device
 
 

@@ -50,9 +50,10 @@ class Fingerprint:
         self._arrays = list(_named_arrays(table))
         self._value: str | None = None
         self._thread: threading.Thread | None = None
+        on_gpu = any(hasattr(array, "get") for _, array in self._arrays)  # brought over block by block
         if sum(_bytes(array) for _, array in self._arrays) <= ASIDE_BYTES:
-            self._arrays = [(name, np.array(array, order="C")) for name, array in self._arrays]
-        else:
+            self._arrays = [(name, np.array(_host(array), order="C")) for name, array in self._arrays]
+        elif not on_gpu:
             self._thread = threading.Thread(target=self._take_aside, daemon=True)
             self._thread.start()
 
@@ -87,21 +88,23 @@ def _bytes(array: Any) -> int:
     return math.prod(array.shape) * array.dtype.itemsize
 
 
+def _host(array: Any) -> Any:
+    """Return rows of a table, wherever it is, as the host has them."""
+    return array.get() if hasattr(array, "get") else array
+
+
 def content_hash(arrays: Sequence[tuple[str, np.ndarray]]) -> str:
     """Return the SHA-256 of named arrays: names, dtypes, shapes and bytes in row order."""
     digest = hashlib.sha256()
     for name, array in arrays:
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        size, rows = _bytes(array), len(array)
-        if size <= BLOCK_BYTES:
-            digest.update(np.ascontiguousarray(array).data)
-            continue
-        block = max(1, BLOCK_BYTES * rows // size)
+        digest.update(f"{name} {np.dtype(array.dtype).str} {tuple(array.shape)}\n".encode())
+        rows = len(array) if array.ndim else 0
+        block = max(1, BLOCK_BYTES * rows // max(_bytes(array), 1))
         starts = range(0, rows, block)
-        if size > MOST_BYTES:
+        if _bytes(array) > MOST_BYTES:
             starts = np.linspace(0, rows - block, MOST_BYTES // BLOCK_BYTES).astype(np.int64).tolist()
         for start in starts:
-            digest.update(np.ascontiguousarray(array[start : start + block]).data)
+            digest.update(np.ascontiguousarray(_host(array[start : start + block])).data)
     return digest.hexdigest()
 
 

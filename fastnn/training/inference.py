@@ -24,19 +24,29 @@ class Evaluation:
     rows : int, optional
         Only the first so many rows count.
     threads : int, optional
+    device : {'cpu', 'gpu'}, optional
+        Of the training that asks for it.
     """
 
-    def __init__(self, model: Any, table: Table, rows: int | None = None, threads: int | None = None):
+    def __init__(
+        self,
+        model: Any,
+        table: Table,
+        rows: int | None = None,
+        threads: int | None = None,
+        device: str | None = None,
+    ):
         rows = table.rows if rows is None else min(rows, table.rows)
         metrics = model.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
-        executor = backends.executor(device_for(model, table.tables(), rows, rows))
+        device = device_for(model, table.tables(), rows, rows, device=device)
+        executor = backends.executor(device)
         plan = step_plan(
             model, model.compiled, metrics, table.weighted, table.sources(),
             training=False, in_place=executor.IN_PLACE and table.readable_in_place(model.dtype),
             row_major=not executor.IN_PLACE,
         )  # fmt: skip
         self._predictions = [np.empty((rows, spec.size), model.dtype) for spec in plan.program.outputs]
-        self._arrays = table.arrays()
+        self._arrays = backends.resident(device, table.arrays())
         self._executor = executor
         self._model, self._plan, self._rows, self._threads = model, plan, rows, threads
         self._evaluator = Evaluator(model.compiled, metrics, plan, table, rows)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.arrays import check_finite, to_array
 from fastnn.errors import ArgumentError, DataError, ShapeError
 from fastnn.program import PartSource, Source
 from fastnn.rows import Gathered
 from fastnn.serialization import check_number
-from fastnn.training.arrays import match_rows, match_shape, readable, to_index
+from fastnn.training.arrays import match_rows, match_shape
+from fastnn.training.door import check_finite, on_host, read, readable, to_index
 from fastnn.training.parts import check_parts
 
 #: Losses whose targets are probabilities.
@@ -28,7 +28,7 @@ class Table:
     Attributes
     ----------
     inputs : list of ndarray or Gathered, shape (rows, numbers)
-        One for each model input.
+        One for each model input. Arrays that were on a GPU are CuPy's, here and in the following.
     targets : list of ndarray
         One for each output that has a loss; None entries for the others are left out of ``arrays``.
     weights : list of ndarray or None
@@ -48,6 +48,7 @@ class Table:
         self.weights = weights
         self.target_shapes = target_shapes
         self.rows = len(inputs[0]) if inputs else 0
+        self._brought: dict[int, np.ndarray] = {}
 
     @property
     def weighted(self) -> list[bool]:
@@ -74,6 +75,15 @@ class Table:
     def bytes(self) -> int:
         """Return the size of all arrays in bytes."""
         return sum(array.nbytes for array in self.tables())
+
+    def column_of(self, arrays: Sequence[Any], k: int) -> np.ndarray | None:
+        """Return the targets or weights of output `k` on the host; what was on a GPU is brought over once."""
+        array = arrays[k]
+        if array is None or isinstance(array, np.ndarray):
+            return array
+        if id(array) not in self._brought:
+            self._brought[id(array)] = on_host(array)
+        return self._brought[id(array)]
 
     def split(self, start: int) -> tuple[Table, Table]:
         """Return the rows before `start`, and those from there on; no copies."""
@@ -189,7 +199,7 @@ def read_inputs(model: Any, x: Any, where: str = "x") -> list[np.ndarray | Gathe
             check_parts(item, symbol.spec.kind, place, model.dtype)
             found.append(item)
             continue
-        array, columns = to_array(item, place)
+        array, columns = read(item, place)
         array = match_rows(array, symbol.spec, place)
         if symbol.spec.kind == "int":
             found.append(to_index(array, limit, place))
@@ -244,7 +254,7 @@ def _read_target(model: Any, k: int, item: Any, rows: int, where: str) -> np.nda
     loss, spec = model.compiled.losses[k], model.outputs[k].spec
     if item is None:
         raise ArgumentError(f"{where}: the loss needs targets. Received: None.")
-    array, columns = to_array(item, where)
+    array, columns = read(item, where)
     if array.ndim == 0:
         raise ShapeError(f"{where}: expected one row per example. Received: a single number.")
     if len(array) != rows:
@@ -283,7 +293,7 @@ def read_weights(
         found = [_sample_weight(item, rows, model.dtype) for item in items]
     if class_weight is not None:
         weights = class_weights(class_weight, targets, names, model.outputs[0].spec.size)
-        found[0] = readable(weights if found[0] is None else weights * found[0])
+        found[0] = readable(weights if found[0] is None else weights * on_host(found[0]))
     return [None if target is None else weight for target, weight in zip(targets, found, strict=True)]
 
 
@@ -291,7 +301,7 @@ def _sample_weight(item: Any, rows: int, dtype: str) -> np.ndarray | None:
     """Return the weights of one output's rows, shape (rows, 1)."""
     if item is None:
         return None
-    array, _ = to_array(item, "sample_weight")
+    array, _ = read(item, "sample_weight")
     if array.shape not in ((rows,), (rows, 1)):
         raise ShapeError(
             f"sample_weight: expected one weight for each row, shape ({rows},). Received: {array.shape}."
@@ -319,7 +329,8 @@ def class_weights(
             f"class_weight is for models with one output; use sample_weight. Received: outputs {list(names)}."
         )
     assert targets[0] is not None
-    labels = targets[0].argmax(axis=1) if targets[0].shape[1] > 1 else targets[0][:, 0]
+    classes = on_host(targets[0])
+    labels = classes.argmax(axis=1) if classes.shape[1] > 1 else classes[:, 0]
     weights = np.ones((len(labels), 1))
     for label, value in class_weight.items():
         if isinstance(label, bool) or not isinstance(label, (int, float, np.integer, np.floating)):

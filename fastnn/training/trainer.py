@@ -65,8 +65,8 @@ class Training:
         single = self.rows == table.rows and self.batch_size == self.rows
         self.shuffle = shuffle and not single  # the order within a full batch makes no difference
         self.metrics = self.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
-        device = device_for(model, table.tables(), self.rows, self.batch_size, epochs, training=True)
-        executor = backends.executor(device)
+        self.device = device_for(model, table.tables(), self.rows, self.batch_size, epochs, training=True)
+        executor = backends.executor(self.device)
         in_place = executor.IN_PLACE and not self.shuffle and table.readable_in_place(model.dtype)
         staged = executor.IN_PLACE and single and table.bytes() <= STAGED_BYTES
         self.plan: StepPlan = step_plan(

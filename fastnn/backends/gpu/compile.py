@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -160,10 +160,14 @@ def _kernel(variant: Variant, name: str) -> Any:
         ) from error
 
 
+#: What makes kernels that are in no file: by source, a class with Function's methods.
+MAKERS: dict[str, Callable[[Variant, str], Any]] = {}
+
+
 @functools.cache
-def function(variant: Variant, name: str) -> Function:
-    """Compile (once) and return a kernel."""
-    return Function(variant, name)
+def function(variant: Variant, name: str) -> Any:
+    """Compile (once) and return a kernel: a Function."""
+    return MAKERS.get(variant.source, Function)(variant, name)
 
 
 def forget() -> None:

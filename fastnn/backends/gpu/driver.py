@@ -21,7 +21,7 @@ class Gpu(NamedTuple):
         The newest CUDA version that the driver supports.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]
     name: str
     memory: int
     compute_capability: str

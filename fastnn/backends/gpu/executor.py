@@ -7,13 +7,15 @@ synchronisation. After each call the weights and the state come back, for callba
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn.backends.gpu import compile as compiling
-from fastnn.backends.gpu import kernels, regimes, registers, watched
+from fastnn.backends.gpu import faults, feed, kernels, regimes, registers, watched
+from fastnn.backends.gpu.feed import Feed
 from fastnn.backends.gpu.fused import lower_fused
 from fastnn.backends.gpu.library import BoundProduct, lower_library
 from fastnn.backends.gpu.lowering import (
@@ -27,7 +29,7 @@ from fastnn.backends.gpu.lowering import (
     Table,
     Target,
 )
-from fastnn.backends.gpu.memory import Memory, Mirror, upload
+from fastnn.backends.gpu.memory import Memory, Mirror
 from fastnn.backends.gpu.registers import INDEX
 from fastnn.backends.gpu.resident import lower_resident
 from fastnn.program import Program, Ref
@@ -51,7 +53,8 @@ class Session:
     program : Program
         Row-major, not in place.
     parameters, inputs, outputs, slots, hyper, schedule
-        Host arrays; inputs may be on the device already.
+        Host arrays; inputs may be on the device already, and go there in portions if they are larger than
+        its memory (see feed.py).
     batch_size, epoch_rows, total_rows, losses, batch_mean, seed, shuffle, step, epoch, position, sums
         As on the CPU.
     threads : int, optional
@@ -94,27 +97,44 @@ class Session:
         self._cp = cp = compiling.cupy()
         self.program = program
         watch = watched.current() if program.update else None
-        self._choice = regimes.choose(program, batch_size, regime)
-        self.regime = self._choice.regime
-        if watch is not None:
-            watch.regimes.append(self.regime)
-            capture = watch.capture
         self.seconds_per_step = 0.0
-        self._losses, self._capture = losses, capture and self.regime != "library"
         self._epoch_rows, self._batch_size = epoch_rows, batch_size
-        self._steps_per_epoch = -(-epoch_rows // batch_size) if epoch_rows else 0
         self._stream = cp.cuda.Stream(non_blocking=True)
-        with self._stream:
-            self._place(parameters, inputs, outputs, slots, hyper, schedule)
+        self._stream.wait_event(cp.cuda.get_current_stream().record())  # data may still be under way there
+        asked = functools.partial(self._asked, parameters, inputs, [*slots, *outputs])
+        with (
+            faults.named(cp, "the data and the model", asked, lambda: "The model is as it was."),
+            self._stream,
+        ):
+            self._feed = Feed(program, inputs, batch_size, epoch_rows, total_rows, seed, shuffle, cp)
+            self._batch_size = self._feed.batch_size
+            self._choice = regimes.choose(program, self._batch_size, regime)
+            self.regime = self._choice.regime
+            if watch is not None:
+                watch.regimes.append(self.regime)
+                capture = watch.capture
+            self._losses, self._capture = losses, capture and self.regime != "library"
+            self._steps_per_epoch = -(-epoch_rows // self._batch_size) if epoch_rows else 0
+            self._place(parameters, outputs, slots, hyper, schedule)
             self._clock(seed, shuffle, step, epoch, position, total_rows, sums, batch_mean)
             self._steps: list[Any] = self._bind()
             self._stream.synchronize()
+        #: Steps of this session that make one of the caller's: more than one where the feed cut the batch.
+        self._pace = self._steps_per_epoch if self._batch_size < min(batch_size, epoch_rows) else 1
         self._graph: Any = None
         self._log = np.zeros((0, self._count))
         self.stop = np.zeros(8, np.int64)
 
     # ------------------------------------------------------------------ set-up
-    def _place(self, parameters, inputs, outputs, slots, hyper, schedule) -> None:
+    def _asked(self, parameters: np.ndarray, inputs: Sequence[Any], others: Sequence[np.ndarray]) -> int:
+        """Return the device memory that the session needs in all."""
+        feed = getattr(self, "_feed", None)
+        data = sum(array.nbytes for array in inputs) if feed is None else feed.nbytes
+        rows = max(min(self._batch_size, self._epoch_rows), ROW_ALIGN)
+        temporaries = min(self.program.arena_row_bytes * rows, ARENA_BYTES) + self.program.fixed_bytes
+        return data + 2 * parameters.nbytes + sum(array.nbytes for array in others) + temporaries
+
+    def _place(self, parameters, outputs, slots, hyper, schedule) -> None:
         cp, program = self._cp, self.program
         batch = -(-min(self._batch_size, max(self._epoch_rows, 1)) // ROW_ALIGN) * ROW_ALIGN
         most = ARENA_BYTES // max(program.arena_row_bytes, 1) // ROW_ALIGN * ROW_ALIGN
@@ -133,14 +153,13 @@ class Session:
         if schedule is not None:
             self._mirrors.append(Mirror(schedule, cp))
             regions["schedule"] = self._mirrors[-1].device
-        self._strides: list[tuple[int, int]] = []
-        for number, array in enumerate(inputs):
-            regions[f"input{number}"], strides = upload(array, cp)
-            self._strides.append(strides)
-        self._outputs = []
+        self._strides = self._feed.strides
+        regions.update({f"input{number}": array for number, array in enumerate(self._feed.arrays)})
+        self.outputs = []
         for number, array in enumerate(outputs):
-            regions[f"output{number}"] = cp.zeros(array.size, array.dtype)
-            self._outputs.append((array, regions[f"output{number}"]))
+            items = self._feed.output_rows(len(array)) * (array.size // max(len(array), 1))
+            regions[f"output{number}"] = cp.zeros(items, array.dtype)
+            self.outputs.append((array, regions[f"output{number}"]))
         self._memory = Memory(program, rows, cp, regions, arena=self._choice.chain is None)
 
     def _clock(self, seed, shuffle, step, epoch, position, total, sums, batch_mean) -> None:
@@ -149,9 +168,9 @@ class Session:
         host = np.zeros(registers.COUNT, np.int64)
         a, b = shuffle_sides(total) if shuffle else (1, 1)
         values = {
-            "SEED": np.uint64(seed).astype(np.int64), "TOTAL": total, "SHUFFLE": int(shuffle), "SIDE_A": a,
-            "SIDE_B": b, "STEP": step, "EPOCH": epoch, "POSITION": position, "BATCH_SIZE": self._batch_size,
-            "EPOCH_ROWS": self._epoch_rows, "CHUNK": self._memory.rows,
+            "SEED": np.uint64(seed).astype(np.int64), "TOTAL": total, "SIDE_A": a, "SIDE_B": b, "STEP": step,
+            "SHUFFLE": int(shuffle and not self._feed.staged), "EPOCH": epoch, "POSITION": position,
+            "BATCH_SIZE": self._batch_size, "EPOCH_ROWS": self._epoch_rows, "CHUNK": self._memory.rows,
         }  # fmt: skip
         for name, value in values.items():
             host[INDEX[name]] = value
@@ -247,9 +266,21 @@ class Session:
         log : ndarray of float64, shape (epochs ended, accumulators)
         status : int
         """
-        steps = min(steps, self._steps_until(epochs))
+        steps = min(steps * self._pace, self._steps_until(epochs))
+        with faults.named(self._cp, "a step", lambda: 0, self._kept):
+            return self._run(steps)
+
+    def _kept(self) -> str:
+        """Say what is on the host, should the device be lost."""
+        return (
+            f"The weights and the optimizer's state are those after {self.step} steps, {self.epoch} epochs "
+            f"and {self.position} rows of the next."
+        )
+
+    def _run(self, steps: int) -> tuple[np.ndarray, int]:
         start = Target(self.program.dtype).variant("data", **kernels.data.MACROS)
         log_rows = -(-steps // max(self._steps_per_epoch, 1)) + 1
+        position = self.position
         with self._stream:
             for mirror in self._mirrors:
                 mirror.push()
@@ -257,16 +288,21 @@ class Session:
                 self._held["log"], self._graph = self._cp.zeros(2 * log_rows * self._count, np.float64), None
                 self._steps = self._bind()
             self._go(self._bound(Launch(start, "start", (1,), (Registers(),), 32)))
-            if self.regime == "resident":
-                self._held.update(steps=steps, log_stride=self._held["log"].size)
-                chain, update = self._choice.chain, self._choice.update
-                self._go(self._bound(lower_resident(self.program, chain, update, self._batch_size)))  # type: ignore[arg-type]
-            else:
-                self._row = self.position
-                self._replay(self._steps, steps)
-            self._read()
+            self._row = position
+            for count in self._feed.portions(self, steps):
+                if self.regime == "resident":
+                    self._run_resident(count)
+                else:
+                    self._replay(self._steps, count)
+            self._read(position)
         self._log = self._device_log_host[: int(self._host[INDEX["LOGGED"]])]
         return self._log, int(self._host[INDEX["STATUS"]])
+
+    def _run_resident(self, steps: int) -> None:
+        """Launch the one kernel that runs many steps."""
+        self._held.update(steps=steps, log_stride=self._held["log"].size)
+        chain, update = self._choice.chain, self._choice.update
+        self._go(self._bound(lower_resident(self.program, chain, update, self._batch_size)))  # type: ignore[arg-type]
 
     def _steps_until(self, epochs: int) -> int:
         done = -(-self.position // self._batch_size) if self._batch_size else 0
@@ -295,16 +331,47 @@ class Session:
         function, grid, block, arguments = bound
         function.launch(grid, block, arguments)
 
-    def _read(self) -> None:
-        """Bring everything the host may ask for; the only synchronisation of a call."""
-        for mirror in self._mirrors:
-            mirror.pull()
+    def _read(self, position: int) -> None:
+        """Bring everything the host may ask for; the only synchronisation of a call, which began at a row."""
+        self._stream.synchronize()  # a device that was lost is noticed before anything is overwritten
+        if self.program.update:
+            for mirror in self._mirrors:
+                mirror.pull()
         self._host = self._registers.get()
         self._sums = self._held["epoch_sums"].get()
         log = self._held["log"].get()
         self._device_log_host = log[: log.size // self._count * self._count].reshape(-1, self._count)
-        for array, device in self._outputs:
-            np.copyto(array, device.get().reshape(array.shape))
+        if not self._feed.staged:
+            self._read_outputs(position)
+
+    def _read_outputs(self, position: int) -> None:
+        """Bring the results: all of an epoch that has ended, else the rows that are known to be new."""
+        if self._host[INDEX["LOGGED"]]:
+            rows = slice(0, None)
+        elif not self._host[INDEX["SHUFFLE"]]:
+            rows = slice(position, self.position)
+        else:
+            return
+        for array, device in self.outputs:
+            table = device.reshape(len(array), -1)[rows]
+            array[rows] = table.get().reshape(array[rows].shape)
+
+    # ------------------------------------------------------------------ what the feed asks
+    @property
+    def stream(self) -> Any:
+        """The stream of every launch."""
+        return self._stream
+
+    def say(self, register: str, value: int) -> None:
+        """Set a register, in the order of the launches."""
+        data = Target(self.program.dtype).variant("data", **kernels.data.MACROS)
+        arguments = (Registers(), INDEX[register], value)
+        self._go(self._bound(Launch(data, "set_register", (1,), arguments, 32)))
+
+    def ask(self, register: str) -> int:
+        """Return a register after all launches so far."""
+        index = INDEX[register]
+        return int(self._registers[index : index + 1].get()[0])
 
     def finished(self) -> np.ndarray:
         """Return the sums of the epochs that ended in the last call."""
@@ -345,6 +412,14 @@ class Session:
 
     def __exit__(self, *error: Any) -> None:
         pass
+
+
+def resident(arrays: Sequence[Any]) -> list[Any]:
+    """Return arrays on the device, for all sessions that read them; as they are if they are too large."""
+    cp = compiling.cupy()
+    size = sum(array.nbytes for array in arrays)
+    with faults.named(cp, "the data", lambda: size, lambda: "The model is as it was."):
+        return feed.resident(arrays, cp)
 
 
 def stage(program: Program, arrays: Sequence[np.ndarray], batch: int) -> Sequence[np.ndarray]:

@@ -83,7 +83,10 @@ class Held(NamedTuple):
 
 
 class Stride(NamedTuple):
-    """Argument: the stride of the caller's array `number` along `axis` (0 rows, 1 columns), in items."""
+    """Argument: the stride of the caller's array `number` along `axis`, in items.
+
+    Axis 0 are the rows, 1 the columns; 2 is where the first row begins.
+    """
 
     number: int
     axis: int
@@ -158,6 +161,12 @@ def lowers(*ops: str) -> Callable[[Lowering], Lowering]:
         return function
 
     return decorator
+
+
+def unregister(*ops: str) -> None:
+    """Forget how these ops are lowered."""
+    for op in ops:
+        _lowerings.pop(op, None)
 
 
 def has_lowering(op: str) -> bool:

@@ -92,6 +92,16 @@ def test_auto_takes_a_gpu_where_it_is_faster_and_there(cp, monkeypatch):
     assert net.device_choice.device == "gpu"
 
 
+def test_a_validation_runs_where_the_training_does(cp, monkeypatch):
+    net = model("auto")
+    monkeypatch.setattr(backend_devices, "CPU_FLOPS", 1e5)
+    monkeypatch.setattr(backend_devices, "GPU_START_SECONDS", 0.1)
+    net.fit(X, Y, epochs=3, validation_split=0.1, verbose=0)
+    assert net.device_choice.device == "gpu"
+    net.predict(X[:1], verbose=0)
+    assert net.device_choice.device == "cpu"
+
+
 def test_auto_without_a_gpu_says_why_it_stays(no_cupy):
     choice = choose("auto", LARGE, on_gpu=False)
     assert choice.device == "cpu" and "there is none (The GPU needs CuPy" in choice.reason

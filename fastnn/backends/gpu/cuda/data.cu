@@ -27,6 +27,25 @@ gather(const long long* __restrict__ r, const long long* __restrict__ rows, cons
     }
 }
 
+// y[i, first + j] = (min(max(table[index[rows[i]], j], low), high) - mean) * inverse: a part of a table, looked up and
+// prepared in the table's dtype; numbers (4, units) are low, high, mean, inverse. NaN stays NaN.
+extern "C" __global__ void __launch_bounds__(256)
+gather_part(const long long* __restrict__ r, const long long* __restrict__ rows, const SOURCE* __restrict__ table,
+            const int* __restrict__ index, const SOURCE* __restrict__ numbers, TO* __restrict__ y,
+            long long row_stride, long long column_stride, long long start, int width, int first, int units) {
+    const long long n = r[R_ROWS] * units;
+    EACH(e, n) {
+        const long long i = e / units;
+        const int j = (int)(e - i * units);
+        SOURCE x = table[start + index[rows[i]] * row_stride + j * column_stride];
+        const SOURCE low = numbers[j], high = numbers[units + j];
+        x = x < low ? low : x;
+        x = x > high ? high : x;
+        x = x - numbers[2 * units + j];
+        y[i * width + first + j] = (TO)(x * numbers[3 * units + j]);
+    }
+}
+
 // The caller's rows in order: y[position + i, :] = x[i, :].
 extern "C" __global__ void __launch_bounds__(256, 1)
 store(const long long* __restrict__ r, const real* __restrict__ x, real* __restrict__ y, int units) {
@@ -65,6 +84,12 @@ accumulate(long long* __restrict__ r, const real* __restrict__ values, const rea
 extern "C" __global__ void __launch_bounds__(32)
 start(long long* __restrict__ r) {
     if (threadIdx.x == 0) { begin_epoch(r); begin_batch(r); r[R_LOGGED] = 0; r[R_STATUS] = 0; }
+}
+
+// What the host says between two portions of data that do not fit on the device.
+extern "C" __global__ void __launch_bounds__(32)
+set_register(long long* __restrict__ r, int index, long long value) {
+    if (threadIdx.x == 0) r[index] = value;
 }
 
 // The next chunk of the same batch.
