@@ -7,7 +7,7 @@
 #endif
 
 // rows[i]: which row of the data is row i of this chunk.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 order(const long long* __restrict__ r, long long* __restrict__ rows) {
     const long long n = r[R_ROWS], first = r[R_POSITION] + r[R_ROW0];
     EACH(i, n)
@@ -15,7 +15,7 @@ order(const long long* __restrict__ r, long long* __restrict__ rows) {
 }
 
 // y[i, :] = x[rows[i], :], converted; strides in items. Neighbouring threads take neighbouring columns.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 gather(const long long* __restrict__ r, const long long* __restrict__ rows, const SOURCE* __restrict__ x,
        TO* __restrict__ y, long long row_stride, long long column_stride, int units) {
     const long long n = r[R_ROWS] * units;
@@ -27,7 +27,7 @@ gather(const long long* __restrict__ r, const long long* __restrict__ rows, cons
 }
 
 // The caller's rows in order: y[position + i, :] = x[i, :].
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 store(const long long* __restrict__ r, const real* __restrict__ x, real* __restrict__ y, int units) {
     const long long n = r[R_ROWS] * units, at = (r[R_POSITION] + r[R_ROW0]) * units;
     EACH(e, n)
@@ -35,7 +35,7 @@ store(const long long* __restrict__ r, const real* __restrict__ x, real* __restr
 }
 
 // The rows they came from: y[rows[i], :] = x[i, :].
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 store_at(const long long* __restrict__ r, const real* __restrict__ x, const long long* __restrict__ rows,
          real* __restrict__ y, int units) {
     const long long n = r[R_ROWS] * units;
@@ -46,7 +46,7 @@ store_at(const long long* __restrict__ r, const real* __restrict__ x, const long
 }
 
 // sum += values (times weights), by one block in a fixed order. A loss (is_loss) that is not finite stops the run.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 accumulate(long long* __restrict__ r, const real* __restrict__ values, const real* __restrict__ weights,
            double* __restrict__ sum, int is_loss) {
     const long long n = r[R_ROWS];

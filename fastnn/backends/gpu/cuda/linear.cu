@@ -23,7 +23,7 @@ __device__ __forceinline__ void multiply_tile(const real (*As)[TM + 4], const re
 }
 
 // Y[M, N] = f(X[M, K] W[K, N] + bias[N])
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 dense(const long long* __restrict__ r, const real* __restrict__ X, const real* __restrict__ W,
       const real* __restrict__ bias, real* __restrict__ Y, int K, int N, int groups, real a, real b, real c) {
     __shared__ real As[TK][TM + 4], Bs[TK][TN + 4];
@@ -55,7 +55,7 @@ dense(const long long* __restrict__ r, const real* __restrict__ X, const real* _
 }
 
 // dX[M, K] = dY[M, N] W[K, N]^T
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 dense_dx(const long long* __restrict__ r, const real* __restrict__ dY, const real* __restrict__ W,
          real* __restrict__ dX, int K, int N, int groups) {
     __shared__ real As[TK][TM + 4], Bs[TK][TN + 4];
@@ -87,7 +87,7 @@ dense_dx(const long long* __restrict__ r, const real* __restrict__ dY, const rea
 }
 
 // part[s, K, N] = X[rows of share s]^T dY[rows of share s]: the rows are shared by gridDim.z blocks.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 dense_dw_part(const long long* __restrict__ r, const real* __restrict__ X, const real* __restrict__ dY,
               real* __restrict__ part, int K, int N, int groups) {
     __shared__ real As[TK][TM + 4], Bs[TK][TN + 4];
@@ -119,7 +119,7 @@ dense_dw_part(const long long* __restrict__ r, const real* __restrict__ X, const
 }
 
 // db parts: part[s, n] = the sum of dY over the rows of share s, a warp a column.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 dense_db_part(const long long* __restrict__ r, const real* __restrict__ dY, real* __restrict__ part, int N, int groups) {
     const int lane = threadIdx.x & 31, n = blockIdx.x * 32 + lane, warp = threadIdx.x >> 5;
     __shared__ real column[8][33];
@@ -138,7 +138,7 @@ dense_db_part(const long long* __restrict__ r, const real* __restrict__ dY, real
 }
 
 // gradient = (what is there, unless this is the first chunk) + the sum of the shares, in order.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 sum_parts(const long long* __restrict__ r, const real* __restrict__ part, real* __restrict__ gradient, int size,
           int shares, int add) {
     const bool fresh = r[R_FIRST] && !add;

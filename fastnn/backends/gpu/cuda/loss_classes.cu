@@ -17,7 +17,7 @@ __device__ __forceinline__ real largest(const real* __restrict__ p, int k) {
 }
 
 // Softmax and cross-entropy in one, never the logarithm of a rounded probability.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
        const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
        double scale, int mean, real a, real b, real alpha, real gamma) {
@@ -61,7 +61,7 @@ __device__ __forceinline__ Term entropy(real t, real share, real alpha, real gam
 }
 
 // From predictions that are shares once divided by their sum.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 shares(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
        const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
        double scale, int mean, real a, real b, real alpha, real gamma) {
@@ -87,7 +87,7 @@ shares(const long long* __restrict__ r, const int* __restrict__ labels, const re
 }
 
 // Focal, from logits.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 focal_logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
              const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
              double scale, int mean, real a, real b, real alpha, real gamma) {

@@ -96,7 +96,7 @@ __device__ __forceinline__ void step(real& x, real g, real& a, real& b, real& d,
 #endif
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 update(const long long* __restrict__ r, const real* __restrict__ g, const double* __restrict__ hyper,
        real* __restrict__ p, real* __restrict__ a, real* __restrict__ b, real* __restrict__ d, int n, int steps,
        int decay) {
