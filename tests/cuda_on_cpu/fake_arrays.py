@@ -207,9 +207,9 @@ def array(obj, dtype=None, copy=True, order="K"):
     refuse_in_capture("an H2D transfer")
     stats["h2d"] += 1
     values = np.asarray(obj, dtype=dtype)
-    _a = allocate(values.shape, values.dtype)
-    np.copyto(_a, values)
-    return ndarray(_a=_a)
+    memory = allocate(values.shape, values.dtype)
+    np.copyto(memory, values)
+    return ndarray(_a=memory)
 
 
 def asarray(a, dtype=None, order=None):
