@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 import pytest
+from on_device import ORDERS, run_gpu, run_into
 from op_table import (
     DTYPES,
     OPS,
@@ -22,12 +23,11 @@ from op_table import (
     reference,
     rows_of,
     samples,
-    specs_of,
 )
 
 from fastnn import ops
 from fastnn.backends.gpu import compile as compiling
-from fastnn.backends.gpu import eager, kernels
+from fastnn.backends.gpu import kernels
 from fastnn.backends.gpu import variants as enumerated
 from fastnn.ops import registry
 from fastnn.ops.losses import LOSSES
@@ -39,24 +39,6 @@ LARGEST = 20_000
 FULL = os.environ.get("FASTNN_LADDER") == "full"
 #: How many samples of an op are run otherwise, by dtype: the first, the last and some between.
 SAMPLES = {np.float32: 6, np.float64: 2}
-ORDERS = [(0, 1), (1, 1), (2, 7)]
-
-
-def run_gpu(fake, name, arrays, attrs, order=(0, 1), **options):
-    """Run an op's kernels as `fastnn.ops` does for CuPy arrays; returns NumPy arrays."""
-    record = registry.get(name)
-    attrs = record.complete(attrs)
-    specs, rows = specs_of(name, arrays), rows_of(name, arrays)
-    arrays = [
-        np.ascontiguousarray(a, np.int32 if s.kind == "int" else None)
-        for a, s in zip(arrays, specs, strict=True)
-    ]
-    fake.order[:] = order
-    held = [fake.asarray(a) for a in arrays]
-    found = eager.run(name, held, specs, record.shape(specs, attrs), attrs, rows, **options)
-    for one, before in zip(held, arrays, strict=True):
-        assert one.get().tobytes() == before.tobytes(), "an input was changed"
-    return tuple(y.get() for y in found)
 
 
 def small(name, dtype=np.float32):
@@ -127,13 +109,13 @@ def test_nan_and_infinities_go_where_the_reference_says(fake_cupy, name):
 
 
 @pytest.mark.parametrize("name", SUMS_OVER_ROWS)
-def test_sums_over_rows_overwrite_first_then_add(fake_cupy, launched, name):
+def test_sums_over_rows_overwrite_first_then_add(fake_cupy, name):
     sample = max(small(name), key=lambda s: rows_of(name, s.arrays))
     arrays = cast(sample.arrays, np.float32)
     once, *rest = reference(name, arrays, sample.attrs)
     outputs = None
     for number, options in enumerate(({}, {"first": 0}, {"accumulate": True}), start=1):
-        outputs = launched(fake_cupy, name, arrays, sample.attrs, outputs=outputs, **options)
+        outputs = run_into(fake_cupy, name, arrays, sample.attrs, outputs=outputs, **options)
         check(name, outputs, (number * np.asarray(once), *rest), np.float32, f"{sample.name!r}, {options}")
 
 

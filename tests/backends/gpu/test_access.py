@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastnn.backends.gpu import compile as compiling
 from fastnn.backends.gpu import eager, kernels
 from fastnn.backends.gpu.eager import ArrayRef, Call
-from fastnn.backends.gpu.lowering import Registers, Stride, Target
+from fastnn.backends.gpu.lowering import Target
 from fastnn.backends.gpu.registers import COUNT, INDEX
 from fastnn.ops.registry import Spec
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "cuda_on_cpu"))
+TESTS = Path(__file__).parents[2]
+sys.path[:0] = [str(TESTS / "cuda_on_cpu"), str(TESTS / "contract")]
 from access_profile import recording  # noqa: E402
+from on_device import launch_all  # noqa: E402
 
 #: The share of the fewest sectors that every load and store of a hot kernel reaches; ways of bank conflicts.
 LEAST, MOST_WAYS = 0.8, 1.25
@@ -84,18 +85,7 @@ def launched(fake, call, dtype="float32", position=0, seed=3):
     clock[INDEX["POSITION"]], clock[INDEX["SEED"]] = position, seed
     device_clock = fake.asarray(clock)
     with recording() as found:
-        for launch in kernels.lower(call, Target(dtype, ROWS)):
-            arguments = []
-            for argument in launch.arguments:
-                if isinstance(argument, ArrayRef):
-                    argument = argument.array
-                elif isinstance(argument, Registers):
-                    argument = device_clock
-                elif isinstance(argument, Stride):
-                    argument = (UNITS, 1)[argument.axis]
-                arguments.append(argument)
-            function = compiling.function(launch.variant, launch.name)
-            function.launch(launch.grid, launch.block, function.wrap(arguments))
+        launch_all(fake, kernels.lower(call, Target(dtype, ROWS)), device_clock, strides=(UNITS, 1))
         fake.cuda.Device().synchronize()
     return found
 

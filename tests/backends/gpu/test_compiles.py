@@ -17,9 +17,9 @@ from fastnn.backends.gpu import compile as compiling
 from fastnn.backends.gpu.variants import launches, variants
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "cuda_on_cpu"))
-import distinct  # noqa: E402
-import nvrtc  # noqa: E402
-import occupancy  # noqa: E402
+import distinct
+import nvrtc
+import occupancy
 
 pytestmark = pytest.mark.skipif(bool(nvrtc.available()), reason=nvrtc.available() or "there")
 BUDGETS = json.loads((Path(__file__).parent / "budgets.json").read_text())

@@ -34,7 +34,11 @@ TOLERANCE = 2e-6
 
 
 def plain():
-    layers = [Dense(8, activation="relu", input_shape=(COLUMNS,)), Dropout(0.5), Dense(1, activation="sigmoid")]
+    layers = [
+        Dense(8, activation="relu", input_shape=(COLUMNS,)),
+        Dropout(0.5),
+        Dense(1, activation="sigmoid"),
+    ]
     model = Sequential(layers, seed=3)
     return model, "binary_crossentropy", X, Y
 
