@@ -1,4 +1,4 @@
-"""One op's CUDA kernels on the fake CuPy: as `fastnn.ops` calls them, or with outputs and registers of one's own."""
+"""One op's CUDA kernels on the fake CuPy: as `fastnn.ops` calls them, or with one's own outputs."""
 
 import numpy as np
 from op_table import rows_of, specs_of

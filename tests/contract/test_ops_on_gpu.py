@@ -1,7 +1,7 @@
-"""The table's promises, kept by the CUDA kernels: run through the launch code of the GPU backend on the fake CuPy.
+"""The table's promises, kept by the CUDA kernels, run through the GPU backend's launch code on the fake CuPy.
 
-Every memory access is checked (bounds, races, shared memory that nothing has written, writes to inputs), in three
-orders of the threads: an order may not change a bit.
+Every memory access is checked (bounds, races, shared memory that nothing has written, writes to inputs), in
+three orders of the threads: an order may not change a bit.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Coalescing and bank conflicts of kernels that ran on the CPU, line by line.
 
-The k-th time that the lanes of a warp execute one access counts as one warp-wide request. A request to device memory
-moves sectors of 32 bytes; the fewest it could do with are the bytes its lanes asked for, over 32.
+The k-th time that the lanes of a warp execute one access counts as one warp-wide request. A request to device
+memory moves sectors of 32 bytes; the fewest it could do with are the bytes its lanes asked for, over 32.
 """
 
 from __future__ import annotations

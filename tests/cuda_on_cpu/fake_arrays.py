@@ -1,4 +1,4 @@
-"""Arrays of the fake CuPy: NumPy arrays behind a wall. Host and device do not mix, nothing is allocated in a capture."""
+"""Arrays of the fake CuPy: NumPy arrays behind a wall; host and device do not mix."""
 
 from __future__ import annotations
 

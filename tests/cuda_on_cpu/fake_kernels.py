@@ -1,4 +1,4 @@
-"""RawModule and ElementwiseKernel of the fake CuPy. Stricter than CuPy: what it would pass as garbage is refused."""
+"""RawModule and ElementwiseKernel of the fake CuPy. What CuPy would pass as garbage is refused."""
 
 from __future__ import annotations
 

@@ -65,9 +65,8 @@ def launches(dtypes: Sequence[str] = ("float32", "float64")) -> Iterator[Launch]
 
 
 def _call(op: str, inputs: Sequence[Spec], outputs: Sequence[Spec], attrs: dict[str, Any]) -> Call:
-    return Call(
-        op, tuple(ArrayRef(None, spec) for spec in inputs), tuple(ArrayRef(None, spec) for spec in outputs), attrs
-    )  # fmt: skip
+    read, written = ([ArrayRef(None, spec) for spec in specs] for specs in (inputs, outputs))
+    return Call(op, tuple(read), tuple(written), attrs)
 
 
 def _calls() -> Iterator[Call]:

@@ -1,6 +1,6 @@
 """Compile every variant for every architecture and write budgets.json: what each kernel needs at most.
 
-A change of the table is a change that a reader sees: ``python tests/backends/gpu/budget_table.py`` and look at the diff.
+A change of the table is a change that a reader sees: run this file and look at the diff.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""How hot kernels meet memory: at least 80 % of the fewest sectors, hardly a bank conflict; measured as they run."""
+"""How hot kernels meet memory: at least 80 % of the fewest sectors, hardly a bank conflict; as they run."""
 
 import sys
 from pathlib import Path
@@ -96,7 +96,7 @@ def ref(array, spec):
 
 @pytest.mark.parametrize("source", ["float32", "float64"])
 def test_rows_in_random_order_are_gathered_in_whole_sectors(fake_cupy, source):
-    """Rows of 64 numbers; a row that does not begin on 32 bytes costs a sector more, which no kernel can save."""
+    """Rows of 64 numbers; a row that does not begin on 32 bytes costs a sector that no kernel can save."""
     order = fake_cupy.asarray(rng.permutation(ROWS))
     table = fake_cupy.asarray(rng.standard_normal(ROWS * UNITS).astype(source))
     out = fake_cupy.empty(ROWS * UNITS, np.float32)

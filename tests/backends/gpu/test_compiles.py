@@ -1,7 +1,7 @@
-"""Every kernel compiles as the user's CuPy will compile it, spills nothing and stays within the committed budgets.
+"""Every kernel compiles as the user's CuPy will compile it, spills nothing and keeps to its budget.
 
-By default float32 is compiled for sm_80 and float64 for sm_90 with every variant, and one variant of each kernel file
-for the other five architectures. FASTNN_LADDER=full compiles everything for all seven (minutes); so does
+By default every variant is compiled in float32 for sm_80 and in float64 for sm_90, and one variant of each
+kernel file for the other five architectures. FASTNN_LADDER=full compiles everything for all seven (minutes); so does
 ``python tests/backends/gpu/budget_table.py``, which writes the table of budgets anew.
 """
 
@@ -92,7 +92,8 @@ def test_a_spill_and_a_kernel_over_budget_are_found():
         float a[64];
         for (int i = 0; i < 64; ++i) a[i] = p[i * 1024 + threadIdx.x];
         __syncthreads();
-        for (int k = 0; k < 8; ++k) for (int i = 0; i < 64; ++i) a[i] = a[i] * a[(i * 7 + 3) % 64] + a[63 - i];
+        for (int k = 0; k < 8; ++k)
+            for (int i = 0; i < 64; ++i) a[i] = a[i] * a[(i * 7 + 3) % 64] + a[63 - i];
         for (int i = 0; i < 64; ++i) p[i * 1024 + threadIdx.x] = a[i];
     }"""
     _, log = nvrtc.compile_cubin(spilling, "80", compiling.OPTIONS)

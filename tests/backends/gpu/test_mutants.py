@@ -1,4 +1,4 @@
-"""A test of the tests: each planted bug is found by running its kernel on the fake device with the checker on."""
+"""A test of the tests: each planted bug is found by running its kernel on the fake device, checker on."""
 
 import sys
 from pathlib import Path

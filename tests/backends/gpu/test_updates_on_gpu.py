@@ -1,4 +1,4 @@
-"""Optimizer updates and what surrounds them: CUDA kernels on the fake device against the float64 equations."""
+"""Optimizer updates and what surrounds them, on the fake device, against the float64 equations."""
 
 import math
 
