@@ -1,8 +1,8 @@
 """Every kernel compiles as the user's CuPy will compile it, spills nothing and keeps to its budget.
 
 By default every variant is compiled in float32 for sm_80 and in float64 for sm_90, and one variant of each
-kernel file for the other five architectures. FASTNN_LADDER=full compiles everything for all seven (minutes); so does
-``python tests/backends/gpu/budget_table.py``, which writes the table of budgets anew.
+kernel file for the other five architectures. FASTNN_LADDER=full compiles everything for all seven (minutes); so
+does budget_table.py, which writes the table of budgets anew.
 """
 
 import itertools

@@ -1,5 +1,6 @@
 """Whole trainings on the fake device: captured = eager, bit for bit; = the CPU, to float32 rounding."""
 
+import collections
 import functools
 
 import numpy as np
@@ -132,8 +133,25 @@ def test_captured_steps_are_the_eager_ones(fake_cupy, monkeypatch, case):
     assert same(captured, eager) and history == again
 
 
-def test_a_step_asks_nothing_of_the_host(fake_cupy):
-    """The counters of a call do not depend on how many steps it has, but for the launches of graphs."""
+def test_steps_ask_nothing_of_the_host(fake_cupy, monkeypatch):
+    """Between the first step of a call and its last: no allocation, no copy, no waiting."""
+    replay, asked = executor.Session._replay, collections.Counter()
+
+    def counted(session, step, count):
+        before = collections.Counter(fake_cupy.stats)
+        replay(session, step, count)
+        asked.update(fake_cupy.stats - before)
+        asked["steps"] += count
+
+    monkeypatch.setattr(executor.Session, "_replay", counted)
+    make, optimizer, options = CASES["amsgrad"]
+    train("gpu", make, optimizer, **options)
+    assert asked["steps"] >= 2 * -(-ROWS // 32) and asked["graph_launches"] > 0
+    assert not {"allocs", "h2d", "d2h", "syncs"} & set(+asked), asked
+
+
+def test_more_steps_launch_nothing_but_graphs(fake_cupy):
+    """The counters of a training do not depend on how many steps it has, but for the launches of graphs."""
     found = []
     for epochs in (2, 4):
         fake_cupy.stats.clear()
