@@ -1,91 +1,78 @@
-"""Coalescing and bank conflicts from the CPU run: per source line, warp-wide requests, 32-byte sectors a request against the fewest possible, bank-conflict ways."""
+"""Coalescing and bank conflicts of kernels that ran on the CPU, line by line.
 
-import ctypes, os, re, subprocess, sys, numpy as np, shim
+The k-th time that the lanes of a warp execute one access counts as one warp-wide request. A request to device
+memory moves sectors of 32 bytes; the fewest it could do with are the bytes its lanes asked for, over 32.
+"""
 
+from __future__ import annotations
 
-def report(lib, launch):
-    lib.cushim_profile(1)
-    launch()
-    o = (ctypes.c_uint64 * 8)()
-    rows = {}
-    i = 0
-    while lib.cushim_profile_get(i, o):
-        i += 1
-        a = subprocess.run(
-            ["addr2line", "-i", "-e", lib.path, hex(o[0] - 1)], capture_output=True, text=True
-        ).stdout.split("\n")
-        m = re.search(r":(\d+)", a[0])
-        k = (int(m[1]) if m else 0, bool(o[6]), bool(o[7]))
-        r = rows.setdefault(k, [0] * 5)
-        for j, x in enumerate(o[1:6]):
-            r[j] += x
-    lib.cushim_profile(0)
-    return rows
+import contextlib
+import ctypes
+import subprocess
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import shim
 
 
-def show(rows, src):
-    lines = src.split("\n")
-    for (line, shared, write), (req, sec, ideal, ways, byt) in sorted(rows.items()):
-        what = (
-            f"{ways / max(ideal, 1):5.2f} x bank-conflict ways"
-            if shared
-            else f"{sec / req:5.1f} sectors/request, fewest {ideal / req:4.1f} ({ideal / max(sec, 1):4.0%})"
-        )
-        print(
-            f"  line {line:3d} {'shared' if shared else 'global'} {'store' if write else 'load '} {req:7d} requests {what:52s} {lines[line - 1].strip()[:70]}"
-        )
+class Access(NamedTuple):
+    """One line's loads or stores.
+
+    Attributes
+    ----------
+    kernel, line : str
+    shared, write : bool
+    requests : int
+    moved, fewest : int
+        Sectors of device memory; for shared memory the ways of bank conflicts and the fewest there could be.
+    """
+
+    kernel: str
+    line: str
+    shared: bool
+    write: bool
+    requests: int
+    moved: int
+    fewest: int
+
+    @property
+    def efficiency(self) -> float:
+        """The fewest sectors (or ways) against those it took; above 1 where lanes share an address."""
+        return self.fewest / max(self.moved, 1)
 
 
-if __name__ == "__main__":
-    src = open("kernels.cu").read()
-    f = np.float32
-    rng = np.random.default_rng(0)
+@contextlib.contextmanager
+def recording() -> Iterator[list[Access]]:
+    """Profile every launch of libraries in check mode; the list fills as kernels run."""
+    found: list[Access] = []
+    plain = shim.Kernel.launch
 
-    def go(src, name, grid, block, args):
-        lib, b, _ = shim.build(src, mode="check")
-        k = shim.Kernel(lib, name, name, b[name])
-        keep = [np.array([x.ctypes.data], np.uint64) if x.ndim else np.array([x]) for x in args]
-        regs = [
-            (x.ctypes.data, x.nbytes, x.itemsize, s[0] == "P", f"argument {i}")
-            for i, (x, s) in enumerate(zip(args, k.sig))
-            if x.ndim
-        ]
-        print(name)
-        show(report(lib, lambda: k.launch(grid, block, [p.ctypes.data for p in keep], regions=regs)), src)
+    def launch(kernel, *args, **options):
+        kernel.library.c.cushim_profile(1)
+        plain(kernel, *args, **options)
+        found.extend(_read(kernel))
+        kernel.library.c.cushim_profile(0)
 
-    al = lambda *s: np.frombuffer(bytearray(int(np.prod(s)) * 4 + 64), np.uint8)
+    shim.Kernel.launch = launch  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        shim.Kernel.launch = plain  # type: ignore[method-assign]
 
-    def arr(*s):
-        raw = np.empty(int(np.prod(s)) * 4 + 512, np.uint8)
-        o = -raw.ctypes.data % 512
-        a = raw[o : o + int(np.prod(s)) * 4].view(f).reshape(s)
-        a[...] = rng.standard_normal(s)
-        return a  # CuPy's pool aligns to 512 bytes
 
-    M, N, K = 256, 64, 64
-    go(
-        src,
-        "dense_bias_act",
-        (1, M // 64),
-        (256,),
-        (arr(M, K), arr(K, N), arr(N), arr(M, N), np.int32(M), np.int32(N), np.int32(K)),
-    )
-    bad = src.replace("As[TK][TM + 4]", "As[TK][TM]").replace(
-        "int r = e / TK, c = e % TK;", "int r = e % TM, c = e / TM;"
-    )
-    print("-- variant: tile load walks down the rows, no padding")
-    go(
-        bad,
-        "dense_bias_act",
-        (1, M // 64),
-        (256,),
-        (arr(M, K), arr(K, N), arr(N), arr(M, N), np.int32(M), np.int32(N), np.int32(K)),
-    )
-    n = 4096
-    go(
-        src,
-        "adam_update",
-        (4,),
-        (256,),
-        (arr(n), arr(n), arr(n), abs(arr(n)), np.int64(n), f(1e-3), f(0.9), f(0.999), f(1e-8)),
-    )
+def _read(kernel: shim.Kernel) -> list[Access]:
+    values, rows = (ctypes.c_uint64 * 8)(), []
+    while kernel.library.c.cushim_profile_get(len(rows), values):
+        rows.append(list(values))
+    if not rows:
+        return []
+    addresses = [hex(row[0] - 1) for row in rows]
+    lines = subprocess.run(
+        ["addr2line", "-e", kernel.library.path, *addresses], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    found = []
+    for line, (_, requests, sectors, ideal, ways, _, shared, write) in zip(lines, rows, strict=True):
+        name = line.rsplit("/", 1)[-1].split(" (")[0]
+        moved = ways if shared else sectors
+        found.append(Access(kernel.name, name, bool(shared), bool(write), requests, moved, ideal))
+    return found

@@ -1,11 +1,16 @@
 // The memory checker of runtime.cpp: bounds, races, uninitialised shared memory. Included there, after the fibers.
 #pragma once
-// ---- the checker: regions a kernel may touch, one shadow cell an element
+
+// What is remembered of an item: its last writer and two of its readers. Of each: the thread (0: none), its count of
+// __syncwarp(), of barriers, and of barriers of the grid. Two accesses of different threads, one of them a write,
+// need a synchronisation between them.
 struct Cell {
     uint32_t wg = 0, wc = 0, wb = 0, we = 0;
     uint32_t rg[2] = {0, 0}, rc[2] = {0, 0}, rb[2] = {0, 0}, re[2] = {0, 0};
     uint8_t atomic = 0, init = 0;
 };
+
+// Memory that a kernel may touch: an argument, or shared memory; `gran` bytes an item.
 struct Region {
     char *a, *b;
     unsigned gran;
@@ -21,8 +26,7 @@ static int checking;  // 0 off, else bytes a shadow cell of shared memory
 #include "profile.h"
 
 static const void* error_pc;
-static const void* error_pc2;
-static char error_what[400];
+// Fail, and say of which argument, or past the end of which.
 static void report(const char* what, const void* addr, const void* pc, Region* r) {
     if (!error.empty()) return;
     Fiber* f = me();
@@ -46,16 +50,16 @@ static void report(const char* what, const void* addr, const void* pc, Region* r
     fail(f, b);
     error_pc = pc;
 }
-static bool ordered(
-    Fiber* f, uint32_t g, uint32_t c, uint32_t b,
-    uint32_t e) {  // is the earlier access (thread g at clock c, barrier count b, grid epoch e) before f's next one?
+// Is the earlier access (by thread g at counts c, b, e) before f's next one?
+static bool ordered(Fiber* f, uint32_t g, uint32_t c, uint32_t b, uint32_t e) {
     if (g == f->gid || e != grid_epoch) return true;
     uint32_t nt = block_.x * block_.y * block_.z, ob = (g - 1) / nt, ot = (g - 1) % nt;
     if (ob != f->block) return false;
     if (b != f->bclock) return true;
     return ot / 32 == f->tno / 32 && f->vc[ot % 32] >= c;
 }
-static void access(const void* addr, unsigned size, int kind, const void* pc) {  // kind 0 read, 1 write, 2 atomic
+// What the compiler calls at every access. kind: 0 read, 1 write, 2 atomic.
+static void access(const void* addr, unsigned size, int kind, const void* pc) {
     Fiber* f = me();
     if (!f || !checking) return;
     ++n_access;

@@ -1,7 +1,7 @@
 """The distinct kernels among many variants of the same sources.
 
-A macro that picks an activation leaves most kernels of its file as they were. Compiling each kernel once for each
-text that it and the functions it calls can have proves as much as compiling every variant whole, several times faster.
+A macro that picks an activation leaves most kernels of its file as they were. Compiling each kernel once for
+each text that it and the functions it calls can have proves as much as compiling every variant whole.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Arrays of the fake CuPy: NumPy arrays behind a wall. Host and device do not mix, nothing is allocated in a capture."""
+"""Arrays of the fake CuPy: NumPy arrays behind a wall; host and device do not mix."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def host(x: Any) -> Any:
     """Return the NumPy array behind a device array; a NumPy array is refused, as CuPy does."""
     if isinstance(x, np.ndarray) and x.ndim:
         raise TypeError(f"Unsupported type {type(x)}")
-    return x.under if isinstance(x, ndarray) else x
+    return x._a if isinstance(x, ndarray) else x
 
 
 def wrap(result: Any) -> Any:
     """Return NumPy's result as CuPy would give it."""
     if isinstance(result, (np.ndarray, np.generic)):
-        return ndarray(under=np.asarray(result))
+        return ndarray(_a=np.asarray(result))
     return tuple(map(wrap, result)) if isinstance(result, tuple) else result
 
 
@@ -80,36 +80,36 @@ class ndarray:
     ----------
     shape, dtype, memptr, order
         As CuPy's.
-    under : numpy.ndarray
+    _a : numpy.ndarray
         The memory, where it exists already.
     """
 
     __array_ufunc__ = None
     __hash__ = object.__hash__
 
-    def __init__(self, shape=None, dtype=float, memptr=None, order="C", under=None):
-        self.under = allocate(shape, dtype) if under is None else under
+    def __init__(self, shape=None, dtype=float, memptr=None, order="C", _a=None):
+        self._a = allocate(shape, dtype) if _a is None else _a
 
     def __array__(self, *args, **options):
         raise TypeError(IMPLICIT)
 
-    shape = property(lambda self: self.under.shape)
-    dtype = property(lambda self: self.under.dtype)
-    size = property(lambda self: self.under.size)
-    ndim = property(lambda self: self.under.ndim)
-    nbytes = property(lambda self: self.under.nbytes)
-    itemsize = property(lambda self: self.under.itemsize)
-    strides = property(lambda self: self.under.strides)
-    flags = property(lambda self: self.under.flags)
-    T = property(lambda self: ndarray(under=self.under.T))
-    data = property(lambda self: Memory(self.under))
+    shape = property(lambda self: self._a.shape)
+    dtype = property(lambda self: self._a.dtype)
+    size = property(lambda self: self._a.size)
+    ndim = property(lambda self: self._a.ndim)
+    nbytes = property(lambda self: self._a.nbytes)
+    itemsize = property(lambda self: self._a.itemsize)
+    strides = property(lambda self: self._a.strides)
+    flags = property(lambda self: self._a.flags)
+    T = property(lambda self: ndarray(_a=self._a.T))
+    data = property(lambda self: Memory(self._a))
 
     def get(self, stream=None, order="C", out=None, blocking=True):
         stats["d2h"] += 1
         ready()
         if out is None:
-            return self.under.copy()
-        np.copyto(out, self.under)
+            return self._a.copy()
+        np.copyto(out, self._a)
         return out
 
     def set(self, arr, stream=None):
@@ -117,12 +117,12 @@ class ndarray:
             raise TypeError("set() takes a numpy array of the same dtype and shape")
         stats["h2d"] += 1
         values = arr.copy()
-        (stream or current()).submit(lambda: np.copyto(self.under, values))
+        (stream or current()).submit(lambda: np.copyto(self._a, values))
 
     def item(self):
         stats["d2h"] += 1
         ready()
-        return self.under.item()
+        return self._a.item()
 
     def __float__(self):
         return float(self.item())
@@ -134,24 +134,24 @@ class ndarray:
         return bool(self.item())
 
     def __len__(self):
-        return len(self.under)
+        return len(self._a)
 
     def __repr__(self):
-        return f"fake.cupy.{self.under!r}"
+        return f"fake.cupy.{self._a!r}"
 
     def __getitem__(self, key):
         parts = key if isinstance(key, tuple) else (key,)
         if any(isinstance(part, (ndarray, list)) for part in parts):
             index = tuple(map(host, parts)) if isinstance(key, tuple) else host(key)
             return call(lambda a: a[index], self)
-        return ndarray(under=np.asarray(self.under[tuple(map(host, parts))]))
+        return ndarray(_a=np.asarray(self._a[tuple(map(host, parts))]))
 
     def __setitem__(self, key, value):
         value, key = host(value), host(key)
-        launch(lambda: self.under.__setitem__(key, value))
+        launch(lambda: self._a.__setitem__(key, value))
 
     def fill(self, value):
-        launch(lambda: self.under.fill(value))
+        launch(lambda: self._a.fill(value))
 
     def astype(self, dtype, copy=True):
         return self if not copy and self.dtype == dtype else call(lambda a: a.astype(dtype), self)
@@ -160,16 +160,16 @@ class ndarray:
         return call(lambda a: a.copy(), self)
 
     def reshape(self, *shape):
-        return ndarray(under=self.under.reshape(*shape))
+        return ndarray(_a=self._a.reshape(*shape))
 
     def ravel(self):
-        return ndarray(under=self.under.ravel())
+        return ndarray(_a=self._a.ravel())
 
     def view(self, *args):
-        return ndarray(under=self.under.view(*args))
+        return ndarray(_a=self._a.view(*args))
 
     def transpose(self, *axes):
-        return ndarray(under=self.under.transpose(*axes))
+        return ndarray(_a=self._a.transpose(*axes))
 
 
 def _operator(name: str) -> Callable[..., Any]:
@@ -179,7 +179,7 @@ def _operator(name: str) -> Callable[..., Any]:
 def _in_place(name: str) -> Callable[..., Any]:
     def method(self, other):
         other = host(other)
-        launch(lambda: getattr(self.under, name)(other))
+        launch(lambda: getattr(self._a, name)(other))
         return self
 
     return method
@@ -207,9 +207,9 @@ def array(obj, dtype=None, copy=True, order="K"):
     refuse_in_capture("an H2D transfer")
     stats["h2d"] += 1
     values = np.asarray(obj, dtype=dtype)
-    under = allocate(values.shape, values.dtype)
-    np.copyto(under, values)
-    return ndarray(under=under)
+    memory = allocate(values.shape, values.dtype)
+    np.copyto(memory, values)
+    return ndarray(_a=memory)
 
 
 def asarray(a, dtype=None, order=None):
@@ -229,15 +229,15 @@ def empty(shape, dtype=float, order="C"):
 
 
 def zeros(shape, dtype=float, order="C"):
-    return ndarray(under=allocate(shape, dtype, 0))
+    return ndarray(_a=allocate(shape, dtype, 0))
 
 
 def ones(shape, dtype=float, order="C"):
-    return ndarray(under=allocate(shape, dtype, 1))
+    return ndarray(_a=allocate(shape, dtype, 1))
 
 
 def full(shape, fill_value, dtype=None, order="C"):
-    return ndarray(under=allocate(shape, dtype or np.asarray(fill_value).dtype, fill_value))
+    return ndarray(_a=allocate(shape, dtype or np.asarray(fill_value).dtype, fill_value))
 
 
 def empty_like(a, dtype=None):
@@ -254,13 +254,13 @@ def arange(*args, **options):
 
 def copyto(dst, src):
     source = host(src)
-    launch(lambda: np.copyto(dst.under, source))
+    launch(lambda: np.copyto(dst._a, source))
 
 
 def take(a, indices, axis=None, out=None):
     if out is None:
         return call(np.take, a, indices, axis)
-    launch(lambda: np.take(a.under, indices.under, axis, out=out.under))
+    launch(lambda: np.take(a._a, indices._a, axis, out=out._a))
     return out
 
 
@@ -269,7 +269,7 @@ def matmul(a, b, out=None):
     if out is None:
         return call(np.matmul, a, b)
     left, right = host(a), host(b)
-    launch(lambda: np.matmul(left, right, out=out.under))
+    launch(lambda: np.matmul(left, right, out=out._a))
     return out
 
 
@@ -287,7 +287,7 @@ def from_numpy(name: str) -> Any:
         if out is None:
             return call(function, *args, **options)
         values = [host(a) for a in args]
-        launch(lambda: function(*values, out=out.under, **options))
+        launch(lambda: function(*values, out=out._a, **options))
         return out
 
     return wrapped

@@ -1,6 +1,8 @@
 // The access profile of runtime.cpp: coalescing and bank conflicts. Included there, after the fibers.
 #pragma once
-// ---- access-pattern profile: the k-th time the lanes of a warp execute one access counts as one warp-wide request
+
+// The k-th time that the lanes of a warp execute one access counts as one warp-wide request. Patterns add them up by
+// the address of the code.
 struct Pattern {
     uint64_t requests = 0, sectors = 0, ideal = 0, ways = 0, bytes = 0;
     bool shared = false, write = false;

@@ -1,5 +1,10 @@
-// Runtime of cuda_shim.h: fibers, barriers, warp operations, and (CUSHIM_CHECK) the memory checker. Never
-// instrumented.
+// Runtime of cuda_shim.h: fibers, barriers, warp operations, launches; checker.h and profile.h are parts of it. Never
+// instrumented itself.
+//
+// A block's threads are fibers on stacks of their own. A fiber runs until it has to wait for others: at a barrier of
+// the block, of the grid, or at an operation of its warp. The scheduler then resumes the next one, in the order asked
+// for, and releases those who wait when all whom they wait for have come. What CUDA leaves undefined (a barrier that
+// some threads never reach, lanes of one mask at different operations, a lane outside its mask) is an error here.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -25,18 +30,20 @@ struct Where {
     unsigned lane;
 };
 struct Fiber : Where {
-    void* sp = nullptr;
+    void* sp = nullptr;  // its saved stack pointer
     char* stack = nullptr;
     State st = FRESH;
-    Op op{};
+    Op op{};  // the warp operation it waits at, with the lanes it names, what it gives and what it gets
     uint8_t src = 0, size = 0;
     int line = 0;
     unsigned mask = 0, value = 0, result = 0;
     alignas(16) char val[16];
     char out[16];
     float ma[4], mb[2], mc[4];
+    // For the checker: its number in the grid (from 1), its block, its number in the block, how many __syncwarp() and
+    // how many barriers it has passed, and up to which __syncwarp() it has seen each lane of its warp.
     uint32_t gid = 0, block = 0, tno = 0, clock = 1, bclock = 1;
-    uint32_t* vc = nullptr;  // checker: vc = what this lane has seen of its warp
+    uint32_t* vc = nullptr;
 };
 struct Config {
     int order = 0;
@@ -360,15 +367,12 @@ static bool run_block(Fiber* F, int nt, Rng& rng) {  // true: all threads done; 
 
 #include "checker.h"
 
+// ---- launches
+
 static void begin_block() {
     size_t n = __start_cu_shared ? __stop_cu_shared - __start_cu_shared : 0;
-#ifdef CUSHIM_ASAN  // memset() is intercepted and would trip over the red zones inside the section
-    if (cfg.poison) {
-        for (size_t i = 0; i < n; ++i) ((volatile char*)__start_cu_shared)[i] = (char)0xFF;
-#else
     if (cfg.poison) {
         if (n) memset(__start_cu_shared, 0xFF, n);
-#endif
         if (dyn_size) memset(dyn.data(), 0xFF, dyn_size);
     }
     if (checking)
