@@ -17,6 +17,11 @@ def executor(device: str = "cpu") -> Any:
     return importlib.import_module(f"fastnn.backends.{device}.executor")
 
 
+def profile(device: str = "cpu") -> Any:
+    """Return the module that measures programs on a device: ``rows``, ``step_seconds``, ``reasons``."""
+    return importlib.import_module(f"fastnn.backends.{device}.profile")
+
+
 def warmup(
     progress: Callable[[int, int], None] | None = None, dtypes: Sequence[str] = ("float32", "float64")
 ) -> int:

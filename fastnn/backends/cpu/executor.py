@@ -207,7 +207,8 @@ class Session:
         # What earlier sessions found out holds for this one: a prediction is one step long.
         paces = self._linked.paces
         self._pace = paces.setdefault((self.lanes, self.threads), Pace()) if self.threads > 1 else None
-        self._keep = [parameters, inputs, outputs, slots, hyper, schedule]
+        self.inputs = inputs
+        self._keep = [parameters, outputs, slots, hyper, schedule]
         self._sums = max(len(program.accumulators), 1)
         self._seed, self._shuffle = seed, shuffle
         self._total = total_rows
@@ -266,7 +267,7 @@ class Session:
         for index, array in enumerate(slots):
             bases[columns[f"slot{index}"]] = array.ctypes.data
         block, update = self._linked.block, self._linked.update
-        self._table = np.empty((self.lanes, *block.words.shape), np.int64)
+        self.tables = np.empty((self.lanes, *block.words.shape), np.int64)
         for lane in range(self.lanes):
             at = base + (lane * team // self.lanes) * per_thread
             bases[columns["arena"]] = at
@@ -275,10 +276,10 @@ class Session:
             bases[columns["workspace"]] = at + arena + fixed + scratch
             bases[columns["gradient"]] = self._gradients_at + lane * lane_bytes
             bases[columns["accumulator"]] = self._sums_by_lane[lane].ctypes.data
-            self._table[lane] = block.link(bases, self.block)
+            self.tables[lane] = block.link(bases, self.block)
         bases[columns["gradient"]] = self._gradients_at
         bases[columns["accumulator"]] = self._epoch_sums.ctypes.data
-        self._update = update.link(bases, self.block)
+        self.update_table = update.link(bases, self.block)
 
     def _control(self, batch_size: int, epoch_rows: int, losses: int, batch_mean: Sequence[bool]) -> None:
         q = self._q = np.zeros(control.CONTROL_WORDS, np.int64)
@@ -288,8 +289,8 @@ class Session:
         self._modes = np.zeros(self._sums, np.int64)
         self._modes[: len(batch_mean)] = batch_mean
         q[control.MAX_LANES] = self.lanes
-        q[control.TABLE], q[control.TABLE_ROWS] = self._table.ctypes.data, self._table.shape[1]
-        q[control.UPDATE], q[control.UPDATE_ROWS] = self._update.ctypes.data, self._update.shape[0]
+        q[control.TABLE], q[control.TABLE_ROWS] = self.tables.ctypes.data, self.tables.shape[1]
+        q[control.UPDATE], q[control.UPDATE_ROWS] = self.update_table.ctypes.data, self.update_table.shape[0]
         q[control.BLOCK] = self.block
         q[control.BATCH_SIZE], q[control.EPOCH_ROWS] = batch_size, epoch_rows
         q[control.BARRIER_AT] = -(-self._barrier.ctypes.data // ALIGN) * ALIGN
@@ -368,18 +369,20 @@ class Session:
         status : int
             0, or why the run stopped: 1 a loss, 2 a gradient is not finite.
         """
-        log = np.zeros((max(epochs, 1), self._sums))
-        q, state = self._q, self.state
-        self._log = log
-        q[control.LOG_ROWS], q[control.LOG_AT] = epochs, log.ctypes.data
-        state[control.LOGGED] = state[control.STATUS] = state[control.HALT] = 0
-        batch = int(q[control.BATCH_SIZE])
+        self._open_log(epochs)
+        state, batch = self.state, int(self._q[control.BATCH_SIZE])
         while steps > 0:
             team, some = self._pace.piece(steps, batch) if self._pace is not None else (False, steps)
             steps -= self._piece(team, some)
             if state[control.HALT] or state[control.STATUS]:
                 break
         return self.finished(), int(state[control.STATUS])
+
+    def _open_log(self, epochs: int) -> None:
+        q, state = self._q, self.state
+        self._log = np.zeros((max(epochs, 1), self._sums))
+        q[control.LOG_ROWS], q[control.LOG_AT] = epochs, self._log.ctypes.data
+        state[control.LOGGED] = state[control.STATUS] = state[control.HALT] = 0
 
     def _piece(self, team: bool, steps: int) -> int:
         """Run at most `steps` steps, with the team or alone; returns how many were done."""
@@ -406,6 +409,23 @@ class Session:
         if self._pace is not None and done:
             self._pace.note(team, done * int(q[control.BATCH_SIZE]), time.perf_counter() - started)
         return done
+
+    def run_as(self, team: bool, steps: int) -> int:
+        """Run at most `steps` steps by the team, or alone, whatever is faster; returns how many were done."""
+        epochs = steps // max(self._steps_per_epoch, 1) + 1
+        self._open_log(epochs)
+        return self._piece(team, steps)
+
+    def registers_of_a_block(self) -> np.ndarray:
+        """Return the registers as one thread has them at the first lane's last full block; for measuring."""
+        r = self._alone[0].copy()
+        batch = min(int(self._q[control.BATCH_SIZE]), int(self._q[control.EPOCH_ROWS]))
+        r[registers.BATCH], r[registers.ROWS] = batch, min(self.block, batch)
+        r[registers.ROW0] = r[registers.POSITION] = r[registers.ROW_POSITION] = 0
+        blocks = -(-batch // self.block)
+        r[registers.LANES] = min(self.lanes, blocks)
+        r[registers.FIRST] = blocks <= self.lanes
+        return r
 
     def finished(self) -> np.ndarray:
         """Return the sums of the epochs that ended in the last run, also of one that was interrupted."""
