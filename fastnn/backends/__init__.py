@@ -33,6 +33,11 @@ def resident(device: str, arrays: Sequence[Any]) -> Sequence[Any]:
     return executor(device).resident(arrays) if device == "gpu" else arrays
 
 
+def profile(device: str = "cpu") -> Any:
+    """Return the module that measures programs on a device: ``rows``, ``step_seconds``, ``reasons``."""
+    return importlib.import_module(f"fastnn.backends.{device}.profile")
+
+
 def warmup(
     progress: Callable[[int, int], None] | None = None, dtypes: Sequence[str] = ("float32", "float64")
 ) -> int:

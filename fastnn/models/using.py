@@ -10,8 +10,9 @@ from fastnn.layers.base import Symbol
 from fastnn.models import wiring
 from fastnn.models.fitting import Fitting, in_order_of_names
 from fastnn.models.settings import check_verbose
-from fastnn.serialization import check_integer
+from fastnn.serialization import check_bool, check_integer
 from fastnn.training import inference
+from fastnn.training.explain import SpeedReport, explain
 from fastnn.training.table import read_table
 
 
@@ -137,6 +138,70 @@ class Using(Fitting):
     def predict_on_batch(self, x: Any) -> Any:
         """Predict one batch: :meth:`predict` on all rows."""
         return self.predict(x)
+
+    def explain_speed(
+        self,
+        x: Any = None,
+        batch_size: int | None = None,
+        y: Any = None,
+        *,
+        shuffle: bool = True,
+        threads: int | None = None,
+    ) -> SpeedReport:
+        """Measure where a training step's time goes; nothing is trained.
+
+        Parameters
+        ----------
+        x : array, list, DataFrame, or a list or dict of them
+            Inputs, as :meth:`fit` takes them: batches are cut and gathered from them.
+        batch_size : int, default 32
+            Rows a step; larger than the data means all of them.
+        y : array, list, DataFrame, or a list or dict of them, optional
+            Targets. Times hardly depend on them; without, some that fit are made up.
+        shuffle : bool, default True
+            Whether a batch's rows are gathered from all over the data.
+        threads : int, optional
+            As in :meth:`fit`.
+
+        Returns
+        -------
+        SpeedReport
+            Prints as a table: each instruction's time, how often a step runs it, its share, and the floor
+            that this machine's measured arithmetic and memory set; how the batch is cut, how many threads
+            run it, and the rules that chose so. ``report.rows`` has the numbers.
+
+        Raises
+        ------
+        NotBuiltError
+            If the model is not compiled.
+        ShapeError, DtypeError, DataError, ArgumentError
+            If the data cannot be used.
+        DeviceError
+            If the model is not on the CPU.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> model = Sequential([Dense(16, "relu", input_shape=(4,)), Dense(1)], name="small")
+        >>> model.compile("adam", "mse")
+        >>> print(model.explain_speed(np.ones((100, 4)), batch_size=32))
+        A training step of 'small' on 32 rows, float32
+        ...
+        """
+        self._require_compiled()
+        batch = 32 if batch_size is None else check_integer("batch_size", batch_size, "explain_speed", 1)
+        if threads is not None:
+            check_integer("threads", threads, "explain_speed", 1)
+        check_bool("shuffle", shuffle, "explain_speed")
+        check_bool("shuffle", shuffle, "explain_speed")
+        waiting = not self.built
+        with self._building_from(x):
+            report = explain(self, x, y, batch, shuffle, threads)
+        if waiting:
+            self._unbuild()
+        return report
 
     def __call__(self, inputs: Any) -> Any:
         """Apply the model: to arrays as :meth:`predict`, to symbols as a layer that shares its weights.

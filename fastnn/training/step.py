@@ -191,7 +191,7 @@ def _schedule_key(schedule: Any) -> tuple:
     return () if schedule is None else (schedule[0], len(schedule[1]))
 
 
-def _target_spec(loss: Any, output: Spec) -> Spec:
+def target_spec(loss: Any, output: Spec) -> Spec:
     """Return a row of the targets that fits an output: a class index, or so many numbers."""
     if loss.sparse_target:
         return Spec((1,), kind="int")
@@ -215,7 +215,7 @@ class _StepBuilder:
     def build(self, metrics, weighted, sources, training, in_place, staged, row_major) -> StepPlan:
         graph, compiled = self.graph, self.compiled
         targets = [
-            graph.input(_target_spec(loss, output.spec), f"target {k}") if loss is not None else None
+            graph.input(target_spec(loss, output.spec), f"target {k}") if loss is not None else None
             for k, (loss, output) in enumerate(zip(compiled.losses, self.outputs, strict=True))
         ]  # fmt: skip
         weights = [graph.input(Spec((1,)), f"weight {k}") if has else None for k, has in enumerate(weighted)]

@@ -18,7 +18,7 @@ from fastnn.random import permutation
 from fastnn.training.device import device_for
 from fastnn.training.evaluation import Evaluator
 from fastnn.training.rate import LearningRate
-from fastnn.training.state import LastFinite
+from fastnn.training.state import LastFinite, OptimizerState
 from fastnn.training.step import StepPlan, step_plan
 from fastnn.training.table import Table
 
@@ -42,8 +42,11 @@ class Training:
     steps_per_epoch : int or None
     threads : int or None
     seed : int or None
+        Of shuffles and masks; by default the model's.
     epochs : int
         How many there may be: ``device='auto'`` depends on it.
+    rehearsal : bool
+        Train copies of the weights and of the optimizer's state.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Training:
         threads: int | None = None,
         seed: int | None = None,
         epochs: int = 1,
+        rehearsal: bool = False,
     ):
         self.model = model
         self.table = table
@@ -74,7 +78,8 @@ class Training:
             training=True, in_place=in_place, staged=staged, row_major=not executor.IN_PLACE,
         )  # fmt: skip
         program = self.plan.program
-        state = model.optimizer_state(self.plan)
+        parameters = model.storage.array.copy() if rehearsal else model.storage.array
+        state = OptimizerState(self.plan, parameters) if rehearsal else model.optimizer_state(self.plan)
         self.predictions = [np.empty((table.rows, spec.size), model.dtype) for spec in program.outputs]
         arrays: Sequence[np.ndarray] = table.arrays()
         if program.units_major and program.in_place:
@@ -86,7 +91,7 @@ class Training:
         self._open = functools.partial(
             executor.Session,
             program,
-            parameters=model.storage.array,
+            parameters=parameters,
             inputs=arrays,
             outputs=self.predictions,
             slots=state.slots,
@@ -103,7 +108,7 @@ class Training:
         self.session = self._open(seed=self.seed, step=state.step, epoch=state.epoch)
         self.steps_per_epoch = -(-self.rows // self.batch_size)
         self._evaluator = Evaluator(self.compiled, self.metrics, self.plan, table, self.rows)
-        self._last_finite = LastFinite(model.storage.array, state)
+        self._last_finite = LastFinite(parameters, state)
         self._epochs_before = 0  # epochs of earlier fits: messages count as this fit does
         self._settled: Callable[[], None] = _nothing
 

@@ -284,6 +284,7 @@ class Session:
         with self._stream:
             for mirror in self._mirrors:
                 mirror.push()
+            self._held["epoch_sums"].set(self._sums)  # a resumed run has put its own there
             if self._held["log"].size < log_rows * self._count:
                 self._held["log"], self._graph = self._cp.zeros(2 * log_rows * self._count, np.float64), None
                 self._steps = self._bind()
