@@ -17,6 +17,11 @@ def executor(device: str = "cpu") -> Any:
     return importlib.import_module(f"fastnn.backends.{device}.executor")
 
 
+def bound() -> Any:
+    """Return the module of sessions that are used again and again, of the device that reads arrays in place."""
+    return importlib.import_module("fastnn.backends.cpu.bound")
+
+
 def warmup(
     progress: Callable[[int, int], None] | None = None, dtypes: Sequence[str] = ("float32", "float64")
 ) -> int:

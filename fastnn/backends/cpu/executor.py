@@ -134,6 +134,13 @@ class Linked:
         rows = [row for instruction in program.update for row in kernels.lower(instruction, target)]
         self.update = Template(rows, self.columns)
         self.uses_blas = any(kernel.key.startswith("gemm") for kernel in self.block.kernels)
+        #: Of a prediction's products by BLAS, the rows for each row of data, and the elements of the matrix.
+        self.products = [
+            (instruction.outputs[0].spec.size // weights.shape[1], weights.size)
+            for instruction in program.block
+            if self.uses_blas and instruction.op == "dense"
+            for weights in [instruction.inputs[1].spec]
+        ]
 
 
 def linked(program: Program) -> Linked:
