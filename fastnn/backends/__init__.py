@@ -18,7 +18,7 @@ def executor(device: str = "cpu") -> Any:
 
 
 def bound() -> Any:
-    """Return the module of sessions that are used again and again, of the device that reads arrays in place."""
+    """Return the module of sessions that are used again, for the device that reads arrays in place."""
     return importlib.import_module("fastnn.backends.cpu.bound")
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from fastnn import random
 from fastnn.errors import ArgumentError, FileFormatError, NotBuiltError
-from fastnn.layers import revision
 
 #: Variables begin at multiples of so many elements (a 64-byte line of float32).
 ALIGNMENT = 16
@@ -43,7 +42,6 @@ class Storage:
             variable.storage, variable.offset = self, start
             if id(variable) in old:
                 variable.view()[...] = old[id(variable)]
-        revision.changed()
 
 
 class Variable:

@@ -136,9 +136,9 @@ class Using(Fitting):
         """
         plain = batch_size is None and steps is None and callbacks is None and verbose in ("auto", 0)
         if plain and (threads is None or isinstance(threads, int)):
-            outputs = self._prepared.few_rows(self, x)
-            if outputs is not None:
-                return outputs if self._output_keys is None else self._as_given([outputs])
+            found = self._prepared.few_rows(self, x)
+            if found is not None:
+                return found if self._output_keys is None else self._as_given([found])
         check_verbose(verbose)
         rows, batch = _rows("predict", batch_size, steps)
         called = CallbackList(callbacks, self, {"verbose": verbose})

@@ -155,9 +155,7 @@ def as_list(data: Any, names: Sequence[str], what: str, optional: Sequence[str] 
     return list(data)
 
 
-def read_inputs(
-    model: Any, x: Any, where: str = "x", finite: bool = True
-) -> list[np.ndarray | Gathered]:
+def read_inputs(model: Any, x: Any, where: str = "x", finite: bool = True) -> list[np.ndarray | Gathered]:
     """Check a model's inputs.
 
     Parameters

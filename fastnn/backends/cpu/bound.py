@@ -120,7 +120,7 @@ class OneBlock:
         q[control.STEPS], q[control.LOG_ROWS], q[control.LOG_AT] = 1, 1, self._log.ctypes.data
         self._call = session._run
         self._addresses = q.ctypes.data, session._r.ctypes.data
-        self._state, self._bad = memoryview(session.state), memoryview(self._log)
+        self._state, self._bad = session.state.data, self._log.data
         self.width = source.size
         self.resize(rows)
 
@@ -148,7 +148,7 @@ class OneBlock:
 
 
 def most_rows(program: Program, dtype: str) -> int:
-    """Return how many rows :class:`OneBlock` may take at most: they must be cut as `Session` would cut them."""
+    """Return how many rows :class:`OneBlock` may take at most: `Session` would make one block of them."""
     if len(program.inputs) != 1 or len(program.outputs) != 1 or program.inputs[0] is None:
         return 0
     itemsize = max(np.dtype(dtype).itemsize, np.dtype(program.dtype).itemsize)
