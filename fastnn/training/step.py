@@ -1,277 +1,347 @@
-"""The training loop: the only one, whatever the model, the data or the callbacks."""
+"""Building programs: a model's training step, evaluation and prediction, as graphs for the planner."""
 
 from __future__ import annotations
 
-import functools
-import time
-from collections.abc import Callable, Sequence
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
+from fastnn.errors import ArgumentError
+from fastnn.graph.autodiff import backward
+from fastnn.graph.fuse import logits_of
+from fastnn.graph.plan import plan
+from fastnn.graph.trace import Graph, Value, freeze
+from fastnn.graph.update import UpdateParameter, plan_update
+from fastnn.metrics import Metric
+from fastnn.ops.registry import Spec
+from fastnn.program import Instruction, Program, Ref, Source
+from fastnn.training.compiled import Compiled
 
-from fastnn import backends
-from fastnn.callbacks.base import CallbackList
-from fastnn.callbacks.batches import BatchCalls
-from fastnn.callbacks.history import History
-from fastnn.errors import NonFiniteLossError
-from fastnn.random import permutation
-from fastnn.training.evaluation import Evaluator
-from fastnn.training.rate import LearningRate
-from fastnn.training.state import LastFinite, OptimizerState
-from fastnn.training.step import StepPlan, step_plan
-from fastnn.training.table import Table
-
-#: A compiled call lasts about so long, after which Python can act on Ctrl-C.
-CALL_SECONDS = 0.03
-#: Data up to this size may be kept a second time, cut into blocks.
-STAGED_BYTES = 32 << 20
+#: Programs are kept, so that a second model of the same shape costs no planning.
+CACHE_SIZE = 256
 
 
-class Training:
-    """One call of ``fit``.
+@dataclass
+class StepPlan:
+    """A program and the meaning of its sums and outputs.
+
+    Attributes
+    ----------
+    program : Program
+    losses : int
+        The first so many sums are losses: one an output, then the activity penalties.
+    batch_mean : list of bool
+        Which sums are to be multiplied by the batch's rows (reduction 'sum').
+    streamed : dict of int to int
+        For each metric number that the program sums: which accumulator.
+    weights : dict of int to int
+        For each output with sample weights: the accumulator of the weights' sum.
+    stored : dict of int to int
+        For each model output whose predictions are kept: which program output.
+    slots : tuple of (str, float)
+        The optimizer's state vectors and the values they start from.
+    hyper : list of float
+        Initial contents of the optimizer's number memory.
+    schedule : tuple of (str, int)
+        The op that computes the learning rate, and how many numbers it reads; ``('', 0)`` if Python does.
+    """
+
+    program: Program
+    losses: int = 0
+    batch_mean: list[bool] = field(default_factory=list)
+    streamed: dict[int, int] = field(default_factory=dict)
+    weights: dict[int, int] = field(default_factory=dict)
+    stored: dict[int, int] = field(default_factory=dict)
+    penalties: list[int] = field(default_factory=list)
+    slots: tuple[tuple[str, float], ...] = ()
+    hyper: list[float] = field(default_factory=list)
+    schedule: tuple[str, int] = ("", 0)
+
+
+_cache: OrderedDict[Any, StepPlan] = OrderedDict()
+_cache_lock = threading.Lock()
+
+
+def _renew_lock_after_fork() -> None:
+    global _cache_lock
+    _cache_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock_after_fork)
+
+
+def _cached(key: Any, build: Any) -> StepPlan:
+    with _cache_lock:
+        found = _cache.get(key)
+        if found is not None:
+            _cache.move_to_end(key)
+            return found
+    made = build()
+    with _cache_lock:
+        _cache[key] = made
+        while len(_cache) > CACHE_SIZE:
+            _cache.popitem(last=False)
+    return made
+
+
+def _graph_key(graph: Graph) -> tuple:
+    return (
+        tuple((v.role, v.spec, v.offset) for v in graph.values if v.role != "temporary"),
+        tuple((n.op, tuple(v.number for v in n.inputs), freeze(n.attrs)) for n in graph.nodes),
+    )
+
+
+def predict_plan(
+    model: Any, sources: Sequence[Source], in_place: bool, row_major: bool = False, checked: bool = False
+) -> StepPlan:
+    """Return the program that writes the model's outputs for each row.
+
+    With `checked`, its only sum is 0, or NaN if an input holds a number that is not finite; parts of tables
+    and whole numbers are not looked at.
+    """
+    graph = Graph()
+    _, outputs = model.trace(graph, training=False)
+    key = (
+        "predict",
+        model.dtype,
+        tuple(sources),
+        in_place,
+        row_major,
+        checked,
+        _graph_key(graph),
+        tuple(v.number for v in outputs),
+    )
+
+    def build() -> StepPlan:
+        for index, value in enumerate(outputs):
+            graph.emit("store", [value], output=index)
+        graph.prune([])
+        program = plan(
+            graph, model.dtype, sources=sources, outputs=[v.spec for v in outputs],
+            parameters=model.storage.array.size, in_place=in_place, row_major=row_major,
+        )  # fmt: skip
+        if checked:
+            _check_inputs(program)
+        return StepPlan(program, stored={index: index for index in range(len(outputs))})
+
+    return _cached(key, build)
+
+
+def _check_inputs(program: Program) -> None:
+    """Look at inputs where they are read, when the cache holds them; memory and blocks stay as planned."""
+    program.accumulators = ("not finite",)
+    result = (Ref("accumulator", 0, Spec((), rows=False)),)
+    block: list[Instruction] = []
+    seen: set[int] = set()
+    for instruction in program.block:
+        for ref in instruction.inputs:
+            if program.in_place and ref.region == "input" and ref.stride and ref.index not in seen:
+                seen.add(ref.index)
+                if ref.spec.kind == "float":
+                    block.append(Instruction("check_input", (ref,), result))
+        block.append(instruction)
+        if instruction.op == "gather" and instruction.outputs[0].spec.kind == "float":
+            block.append(Instruction("check_input", instruction.outputs, result))
+    program.block = block
+
+
+def step_plan(
+    model: Any,
+    compiled: Compiled,
+    metrics: Sequence[tuple[int, Metric, bool]],
+    weighted: Sequence[bool],
+    sources: Sequence[Source],
+    *,
+    training: bool,
+    in_place: bool,
+    staged: bool = False,
+    row_major: bool = False,
+) -> StepPlan:
+    """Return the program of a training step, or of an evaluation.
 
     Parameters
     ----------
-    model : Model
-        Built and compiled.
-    table : Table
-        The training rows.
-    batch_size : int
-    shuffle : bool
-    steps_per_epoch : int or None
-    threads : int or None
-    seed : int or None
-        Of shuffles and masks; by default the model's.
-    rehearsal : bool
-        Train copies of the weights and of the optimizer's state.
+    model, compiled
+    metrics : sequence of (output number, metric, weighted)
+    weighted : sequence of bool
+        Which outputs have sample weights.
+    sources : sequence of str or tuple of PartSource
+        Dtypes (or parts) of the model's inputs, then the targets, then the weights.
+    training : bool
+        With dropout, gradients and the update section.
+    in_place, staged : bool
+        Whether arrays may be read where they are; staged: after being cut into (units, rows) blocks.
+    row_major : bool
+        Whether the executor reads row-major programs only.
     """
+    graph = Graph()
+    trace, outputs = model.trace(graph, training=training, with_penalties=True)
+    key = (
+        training, model.dtype, tuple(sources), in_place, staged, row_major, tuple(weighted),
+        _graph_key(graph),
+        tuple(v.number for v in outputs), compiled.loss_key(), model.storage.array.size,
+        tuple((k, m.kernel if hasattr(m, "kernel") else None, w) for k, m, w in metrics),
+        _update_key(model, compiled) if training else None,
+    )  # fmt: skip
+    return _cached(
+        key,
+        lambda: _StepBuilder(graph, trace, outputs, model, compiled).build(
+            metrics, weighted, sources, training, in_place, staged, row_major
+        ),
+    )
 
-    def __init__(
-        self,
-        model: Any,
-        table: Table,
-        batch_size: int,
-        shuffle: bool = True,
-        steps_per_epoch: int | None = None,
-        threads: int | None = None,
-        seed: int | None = None,
-        rehearsal: bool = False,
-    ):
+
+def _update_key(model: Any, compiled: Compiled) -> tuple:
+    optimizer = compiled.optimizer
+    shared = (
+        optimizer.clip, optimizer.use_ema, optimizer.ema_momentum, optimizer.ema_overwrite_frequency,
+        optimizer.gradient_accumulation_steps, _schedule_key(optimizer.schedule()),
+    )  # fmt: skip
+    variables = tuple(
+        (
+            v.offset,
+            v.shape,
+            repr(v.regularizer) if v.regularizer else None,
+            repr(v.constraint) if v.constraint else None,
+        )
+        for v in model.trainable_variables
+    )
+    return (optimizer.op, freeze(optimizer.hyper()), freeze(optimizer.flags()), shared, variables)
+
+
+def _schedule_key(schedule: Any) -> tuple:
+    """The numbers are data; the program knows how many there are."""
+    return () if schedule is None else (schedule[0], len(schedule[1]))
+
+
+def _target_spec(loss: Any, output: Spec) -> Spec:
+    """Return a row of the targets that fits an output: a class index, or so many numbers."""
+    if loss.sparse_target:
+        return Spec((1,), kind="int")
+    columns = loss.columns_per_target
+    return output if columns == 1 else Spec((output.size // columns,))
+
+
+class _StepBuilder:
+    """Extends a traced graph by losses, metrics and gradients."""
+
+    def __init__(self, graph: Graph, trace: Any, outputs: list[Value], model: Any, compiled: Compiled):
+        self.graph = graph
+        self.trace = trace
+        self.outputs = outputs
         self.model = model
-        self.table = table
-        self.compiled = model.compiled
-        self.rows = table.rows if steps_per_epoch is None else min(table.rows, steps_per_epoch * batch_size)
-        self.batch_size = min(batch_size, self.rows)
-        single = self.rows == table.rows and self.batch_size == self.rows
-        self.shuffle = shuffle and not single  # the order within a full batch makes no difference
-        self.metrics = self.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
-        executor = backends.executor(model.device)
-        in_place = executor.IN_PLACE and not self.shuffle and table.readable_in_place(model.dtype)
-        staged = executor.IN_PLACE and single and table.bytes() <= STAGED_BYTES
-        self.plan: StepPlan = step_plan(
-            model, self.compiled, self.metrics, table.weighted, table.sources(),
-            training=True, in_place=in_place, staged=staged, row_major=not executor.IN_PLACE,
-        )  # fmt: skip
-        program = self.plan.program
-        parameters = model.storage.array.copy() if rehearsal else model.storage.array
-        state = OptimizerState(self.plan, parameters) if rehearsal else model.optimizer_state(self.plan)
-        self.predictions = [np.empty((table.rows, spec.size), model.dtype) for spec in program.outputs]
-        arrays: Sequence[np.ndarray] = table.arrays()
-        if program.units_major and program.in_place:
-            arrays = executor.stage(program, arrays, self.batch_size)
-        self.state = state
-        self.rate = LearningRate(self.compiled.optimizer, self.plan, state.hyper)
-        self.seed_is_drawn = seed is None and model.seed_is_drawn
-        self.seed: int = model.seed if seed is None else seed
-        self._open = functools.partial(
-            executor.Session,
-            program,
-            parameters=parameters,
-            inputs=arrays,
-            outputs=self.predictions,
-            slots=state.slots,
-            hyper=state.hyper,
-            schedule=self.rate.schedule,
-            batch_size=self.batch_size,
-            epoch_rows=self.rows,
-            total_rows=table.rows,
-            losses=self.plan.losses,
-            batch_mean=self.plan.batch_mean,
-            shuffle=self.shuffle,
-            threads=threads,
+        self.compiled = compiled
+        self.names: list[str] = []
+        self.batch_mean: list[bool] = []
+        self.seeds: dict[int, Value] = {}
+
+    def build(self, metrics, weighted, sources, training, in_place, staged, row_major) -> StepPlan:
+        graph, compiled = self.graph, self.compiled
+        targets = [
+            graph.input(_target_spec(loss, output.spec), f"target {k}") if loss is not None else None
+            for k, (loss, output) in enumerate(zip(compiled.losses, self.outputs, strict=True))
+        ]  # fmt: skip
+        weights = [graph.input(Spec((1,)), f"weight {k}") if has else None for k, has in enumerate(weighted)]
+        for k, loss in enumerate(compiled.losses):
+            if loss is not None:
+                self._loss(loss, targets[k], self.outputs[k], weights[k], compiled.loss_weights[k])
+        self._penalties()
+        losses = len(self.names)
+        result = StepPlan(program=None, losses=losses)  # type: ignore[arg-type]
+        self._metrics(metrics, targets, weights, result)
+        contributions: list[Value] = []
+        update = None
+        storage = self.model.storage.array.size
+        if training:
+            contributions = self._gradients()
+            update = self._update()
+            result.penalties = [self._sum(name, False) for name in update.accumulators]
+            result.slots, result.hyper, result.schedule = update.slots, update.hyper, update.schedule
+        graph.prune(contributions)
+        result.batch_mean = self.batch_mean
+        result.program = plan(
+            graph,
+            self.model.dtype,
+            sources=sources,
+            outputs=[self.outputs[k].spec for k in result.stored],
+            accumulators=self.names,
+            update=update.instructions if update else (),
+            parameters=storage,
+            gradients=storage if training else 0,
+            slots=len(update.slots) if update else 0,
+            in_place=in_place,
+            staged=staged,
+            row_major=row_major,
         )
-        self.session = self._open(seed=self.seed, step=state.step, epoch=state.epoch)
-        self.steps_per_epoch = -(-self.rows // self.batch_size)
-        self._evaluator = Evaluator(self.compiled, self.metrics, self.plan, table, self.rows)
-        self._last_finite = LastFinite(parameters, state)
-        self._epochs_before = 0  # epochs of earlier fits: messages count as this fit does
-        self._settled: Callable[[], None] = _nothing
+        return result
 
-    def go_to(self, step: int, epoch: int, position: int, seed: int) -> None:
-        """Stand where an earlier training stood: steps and epochs done, and rows of the epoch under way.
+    def _sum(self, name: str, batch_mean: bool) -> int:
+        self.names.append(name)
+        self.batch_mean.append(batch_mean)
+        return len(self.names) - 1
 
-        What that epoch has summed up so far is to be written into ``session.sums``.
-        """
-        self.state.step, self.state.epoch, self.seed = step, epoch, seed
-        self.session = self._open(seed=seed, step=step, epoch=epoch, position=position)
-
-    @property
-    def epoch(self) -> int:
-        """The epoch under way, or next, as this fit counts."""
-        return self.session.epoch - self._epochs_before
-
-    # ------------------------------------------------------------------ the loop
-    def run(
-        self,
-        callbacks: CallbackList,
-        history: History,
-        first_epoch: int,
-        epochs: int,
-        validate: Any = None,
-        validation_freq: Any = 1,
-        settled: Callable[[], None] | None = None,
-    ) -> None:
-        """Train from `first_epoch` until `epochs`.
-
-        `validate()` returns the validation's logs. `settled()` is called whenever every hook of a step, or of
-        an epoch, has been called: then the training can be written to a file.
-        """
-        session = self.session
-        self._settled = settled or _nothing
-        every_epoch = callbacks.wants_epochs or validate is not None or bool(self.plan.stored)
-        batches = callbacks.batches(self.steps_per_epoch)
-        self._epochs_before = session.epoch - first_epoch
-        epoch = first_epoch
-        try:
-            with session:
-                while epoch < epochs and not self._stopped(callbacks):
-                    if every_epoch:
-                        if not session.position:  # else resumed in the middle of it
-                            callbacks.call("on_epoch_begin", epoch, {})
-                        log = self._steps(callbacks, batches, 1)
-                        if not len(log):
-                            break
-                        logs = self._evaluator.logs(log[0], self.predictions, visited=self._visited())
-                        if validate is not None and _due(validation_freq, epoch):
-                            logs.update({f"val_{key}": value for key, value in validate().items()})
-                        try:
-                            callbacks.call("on_epoch_end", epoch, logs)
-                        finally:
-                            history.on_epoch_end(epoch, logs)  # with what callbacks have added to the logs
-                        epoch += 1
-                        self._settled()
-                    else:
-                        log = self._steps(callbacks, batches, epochs - epoch, partial=True)
-                        history.extend(epoch, self._evaluator.columns(log))
-                        epoch += len(log)
-        except BaseException:
-            if validate is None and not self.plan.stored:
-                self._record_unread(history, first_epoch)
-            raise
-        if not self._last_finite.holds():
-            step = session.position // self.batch_size  # 0 where the last update ended an epoch
-            raise self._not_finite("weights", session.epoch + (step > 0), step or self.steps_per_epoch)
-
-    def _record_unread(self, history: History, first_epoch: int) -> None:
-        """Record epochs that had ended when Ctrl-C or a loss that is not finite kept them from being read."""
-        epoch = history.epoch[-1] + 1 if history.epoch else first_epoch
-        unread = self.epoch - epoch
-        if unread > 0:
-            history.extend(epoch, self._evaluator.columns(self.session.finished()[-unread:]))
-
-    def _run(self, steps: int, epochs: int) -> np.ndarray:
-        """Make a compiled call; a schedule that only Python can call has a step a call."""
-        each_step = self.rate.set(self.session.step)
-        self._last_finite.renew(self.session.step)
-        return self._checked(self.session.run(1 if each_step else steps, epochs))
-
-    def _stopped(self, callbacks: CallbackList) -> bool:
-        """Whether a callback has asked for an end, or its deadline has passed."""
-        if time.perf_counter() >= callbacks.deadline:
-            self.model.stop_training = True
-        return bool(self.model.stop_training)
-
-    def _steps(
-        self, callbacks: CallbackList, batches: BatchCalls, epochs: int, partial: bool = False
-    ) -> np.ndarray:
-        """Run until `epochs` epochs have ended (if `partial`, any), in calls of a bounded time."""
-        session = self.session
-        try:
-            while True:
-                if batches:
-                    batches.begin(self._done())
-                log = self._call(epochs, batches.ahead(self._done()) if batches else None, callbacks.deadline)
-                if batches and batches.due(self._done()):
-                    rows = self.rows if len(log) else session.position
-                    sums = log[0] if len(log) else session.sums
-                    batches.end(self._done(), self._evaluator.logs(sums, None, rows))
-                    if not len(log):
-                        self._settled()
-                stopped = self._stopped(callbacks)
-                if stopped or (len(log) and (partial or len(log) >= epochs)):
-                    return log
-        finally:
-            self.state.step, self.state.epoch = session.step, session.epoch
-
-    def _call(self, epochs: int, limit: int | None, deadline: float) -> np.ndarray:
-        """Make one call of a bounded time, and of at most `limit` steps."""
-        session = self.session
-        # The rate is measured as we go; the first call is a guess from the arithmetic.
-        rate = session.seconds_per_step or self._guess()
-        started = time.perf_counter()
-        steps = max(1, int(min(CALL_SECONDS, deadline - started) / rate))
-        steps = steps if limit is None else min(steps, limit)
-        before = session.step
-        log = self._run(steps, max(1, min(epochs, steps // self.steps_per_epoch + 1)))
-        done = session.step - before
-        if done:
-            session.seconds_per_step = max((time.perf_counter() - started) / done, 1e-8)
-        return log
-
-    def _done(self) -> int:
-        """Steps done, counted from epoch 0."""
-        return self.epoch * self.steps_per_epoch + self.session.position // self.batch_size
-
-    def _visited(self) -> Any:
-        """Return which rows the epoch that has just ended visited; None for all."""
-        if self.rows == self.table.rows:
-            return None
-        if not self.shuffle:
-            return slice(self.rows)
-        return permutation(self.table.rows, self.seed, self.session.epoch - 1)[: self.rows]
-
-    def _guess(self) -> float:
-        return self.batch_size * self.plan.program.flops_per_row / 2e10 + 2e-6
-
-    def _checked(self, outcome: tuple[np.ndarray, int]) -> np.ndarray:
-        log, status = outcome
-        if status:
-            step = self.session.position // self.batch_size + 1
-            raise self._not_finite("loss" if status == 1 else "gradient", self.session.epoch + 1, step)
-        return log
-
-    def _not_finite(self, what: str, epoch: int, step: int) -> NonFiniteLossError:
-        """Make sure that the weights are finite, and return the error that says which they are."""
-        kept = "The weights from before that step are kept."
-        if not self._last_finite.holds():
-            if self._last_finite.restore():
-                self.session.step = self.state.step = self._last_finite.step
-                self.state.swapped = False  # as it was when the copy was taken
-                kept = f"The weights as they were after {self.session.step} steps in all are kept."
-            else:
-                kept = "The weights are no longer finite, and were too large to keep a copy."
-        return NonFiniteLossError(
-            f"The {what} became NaN or infinite in epoch {epoch - self._epochs_before}, step {step} of "
-            f"{self.steps_per_epoch}, with learning rate {float(self.state.hyper[0]):g}. {kept} "
-            "A smaller learning rate, normalised inputs or clipnorm usually help."
+    def _loss(self, loss: Any, target: Any, output: Value, weight: Value | None, scale: float) -> None:
+        attrs = loss.attrs()
+        prediction = output
+        logits = logits_of(loss.op, attrs, output)
+        if logits is not None:
+            prediction, attrs = logits, {**attrs, "from_logits": True}
+        inputs = [target, prediction] + ([weight] if weight is not None else [])
+        mean = loss.reduction != "sum"
+        gradient, rows = self.graph.emit(f"{loss.op}_grad", inputs, scale=float(scale), mean=mean, **attrs)
+        self._seed(prediction, gradient)
+        accumulator = self._sum("loss", not mean)
+        self.graph.emit(
+            "accumulate", [rows] + ([weight] if weight is not None else []), accumulator=accumulator
         )
 
+    def _penalties(self) -> None:
+        for value, l1, l2 in self.trace.penalties:
+            gradient, rows = self.graph.emit("activity_penalty_grad", [value], l1=l1, l2=l2, mean=True)
+            self._seed(value, gradient)
+            self.graph.emit("accumulate", [rows], accumulator=self._sum("activity", False))
 
-def _nothing() -> None:
-    """Do nothing."""
+    def _seed(self, value: Value, gradient: Value) -> None:
+        if value.number in self.seeds:
+            gradient = self.graph.emit("add", [self.seeds[value.number], gradient])
+        self.seeds[value.number] = gradient
 
+    def _metrics(self, metrics, targets, weights, result: StepPlan) -> None:
+        for number, (k, metric, weighted) in enumerate(metrics):
+            kernel = getattr(metric, "kernel", None)
+            loss = self.compiled.losses[k]
+            use_weight = weighted and weights[k] is not None
+            if kernel is not None and targets[k] is not None and ("sparse" in kernel) == loss.sparse_target:
+                inputs = [targets[k], self.outputs[k]] + ([weights[k]] if use_weight else [])
+                accumulator = self._sum(metric.name, False)
+                self.graph.emit(f"metric_{kernel}", inputs, accumulator=accumulator)
+                result.streamed[number] = accumulator
+                if use_weight and k not in result.weights:
+                    result.weights[k] = self._sum("weight", False)
+                    self.graph.emit("accumulate", [weights[k]], accumulator=result.weights[k])
+            elif k not in result.stored:
+                index = len(result.stored)
+                result.stored[k] = index
+                self.graph.emit("store", [self.outputs[k]], output=index)
 
-def _due(validation_freq: Any, epoch: int) -> bool:
-    if isinstance(validation_freq, int):
-        return (epoch + 1) % validation_freq == 0
-    return epoch + 1 in validation_freq
+    def _gradients(self) -> list[Value]:
+        trainable = {id(v) for v in self.model.trainable_variables}
+        values = [value for variable, value in self.trace.parameters() if id(variable) in trainable]
+        if not values:
+            raise ArgumentError(
+                f"Model {self.model.name!r} has no trainable variables, so there is nothing to fit."
+            )
+        return backward(self.graph, self.seeds, values)
+
+    def _update(self) -> Any:
+        parameters = [
+            UpdateParameter(v.path, v.offset, v.shape, True, v.regularizer, v.constraint)
+            for v in self.model.trainable_variables
+        ]
+        return plan_update(
+            self.compiled.optimizer, parameters, self.model.dtype, first_accumulator=len(self.names)
+        )
