@@ -147,10 +147,6 @@ class Layer:
         object.__setattr__(self, name, value)
         revision.changed()
 
-    def __delattr__(self, name: str) -> None:
-        object.__delattr__(self, name)
-        revision.changed()
-
     # ------------------------------------------------------------------ to be overridden
     def build(self, specs: Sequence[Spec]) -> None:
         """Make the variables for inputs of these shapes. Called once."""
