@@ -264,13 +264,13 @@ def test_rows_beyond_the_steps_are_looked_at_as_before():
 # --------------------------------------------------------------------------- threads, forks, memory
 def test_eight_threads_at_once():
     model = wide()
-    tables = [numbers(rows) * k for k, rows in enumerate((1, 1, 2, 2, 100, 100, 700, 700), 1)]
+    tables = [numbers(rows) * k for k, rows in enumerate((1, 1, 2, 2, 100, 100, 100, 700), 1)]
     expected = [fresh(model, x) for x in tables]
     start = threading.Barrier(8)
 
     def work(k):
         start.wait()
-        return all(np.array_equal(model.predict(tables[k]), expected[k]) for _ in range(100))
+        return all(np.array_equal(model.predict(tables[k]), expected[k]) for _ in range(1000))
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)  # threads change places within a prediction, not between
