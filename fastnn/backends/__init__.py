@@ -38,6 +38,11 @@ def profile(device: str = "cpu") -> Any:
     return importlib.import_module(f"fastnn.backends.{device}.profile")
 
 
+def bound() -> Any:
+    """Return the module of sessions that are used again, for the device that reads arrays in place."""
+    return importlib.import_module("fastnn.backends.cpu.bound")
+
+
 def warmup(
     progress: Callable[[int, int], None] | None = None, dtypes: Sequence[str] = ("float32", "float64")
 ) -> int:

@@ -11,6 +11,7 @@ from fastnn import activations, random
 from fastnn.backends.devices import DeviceChoice
 from fastnn.errors import ArgumentError, NotBuiltError, unknown_name
 from fastnn.graph.trace import Graph, Value
+from fastnn.layers import revision
 from fastnn.layers.activation_layers import ActivationLayer
 from fastnn.layers.base import Layer, Symbol, Trace, set_values, unique_name
 from fastnn.layers.core import Activation, Dense, Flatten, Reshape
@@ -55,6 +56,7 @@ class Network:
         self.outputs: list[Symbol] = []
         self._calls: list[Symbol] = []
         self._layers: list[Layer] = []
+        revision.changed()
 
     # ------------------------------------------------------------------ connecting
     def _connect(self, inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> None:
@@ -73,6 +75,7 @@ class Network:
         place(variables, self.dtype, self.seed)
         self.inputs, self.outputs = list(inputs), list(outputs)
         self._calls, self._layers = calls, layers
+        revision.changed()
 
     @property
     def seed_is_drawn(self) -> bool:

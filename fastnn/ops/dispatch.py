@@ -12,6 +12,11 @@ from fastnn.ops import registry
 from fastnn.ops.libraries import backend, library_of
 from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Op, Spec
 
+#: Ops that have been called on NumPy arrays, lowered for their shapes; all are forgotten when there are so many.
+MOST_LOWERED = 512
+_lowered: dict[Any, tuple[Op, Any]] = {}
+_PLAIN = frozenset([str, int, float, bool, type(None)])
+
 
 class OpFunction:
     """An op of the table as a function on arrays.
@@ -60,7 +65,15 @@ class EagerEmitter:
     def emit(self, op: str, inputs: Sequence[Any], **attrs: Any) -> Any:
         """Compute one op on arrays."""
         record = registry.get(op)
+        key = _key(op, inputs, attrs)
         attrs = record.complete(attrs)
+        known = _lowered.get(key)
+        if known is not None and known[0] is record:
+            arrays = [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in inputs]
+            if record.check is not None:
+                record.check(arrays, attrs)
+            outputs = known[1](arrays)
+            return outputs[0] if len(outputs) == 1 else tuple(outputs)
         if not record.outputs:
             raise ArgumentError(f"Op {op!r} writes to a program's memory, so it cannot be called on arrays.")
         arrays = check_arrays(record, inputs)
@@ -80,8 +93,32 @@ class EagerEmitter:
         if record.check is not None:
             record.check(arrays, attrs)
         xp = library_of(arrays, f"Op {op!r}")
-        outputs = backend(xp).run(op, arrays, specs, out_specs, attrs, rows)
+        if (
+            xp is np
+            and key is not None
+            and all(a.dtype == b.dtype for a, b in zip(inputs, arrays, strict=True))
+        ):
+            lowered = backend(xp).lowered(op, arrays, specs, out_specs, attrs, rows)
+            if len(_lowered) >= MOST_LOWERED:
+                _lowered.clear()
+            _lowered[key] = record, lowered
+            outputs = lowered(arrays)
+        else:
+            outputs = backend(xp).run(op, arrays, specs, out_specs, attrs, rows)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+
+def _key(op: str, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """Return what the work before the kernels depends on; None where that is not plain to see."""
+    if not all(type(array) is np.ndarray for array in inputs):
+        return None
+    shapes = tuple([(array.dtype, array.shape) for array in inputs])
+    if not attrs:
+        return op, shapes
+    if not all(type(value) in _PLAIN for value in attrs.values()):
+        return None
+    # (repr, because 1, 1.0 and True are equal, and 0.0 and -0.0)
+    return op, shapes, tuple([(name, repr(value)) for name, value in attrs.items()])
 
 
 def input_names(op: Op, count: int) -> list[str]:

@@ -165,7 +165,7 @@ def as_list(data: Any, names: Sequence[str], what: str, optional: Sequence[str] 
     return list(data)
 
 
-def read_inputs(model: Any, x: Any, where: str = "x") -> list[np.ndarray | Gathered]:
+def read_inputs(model: Any, x: Any, where: str = "x", finite: bool = True) -> list[np.ndarray | Gathered]:
     """Check a model's inputs.
 
     Parameters
@@ -175,6 +175,8 @@ def read_inputs(model: Any, x: Any, where: str = "x") -> list[np.ndarray | Gathe
     x : array, list, DataFrame, Gathered, or a list or dict of them
     where : str
         What to call them in messages.
+    finite : bool, default True
+        Refuse arrays with a number that is not finite here; else the program must.
 
     Returns
     -------
@@ -204,7 +206,8 @@ def read_inputs(model: Any, x: Any, where: str = "x") -> list[np.ndarray | Gathe
         if symbol.spec.kind == "int":
             found.append(to_index(array, limit, place))
         else:
-            check_finite(array, place, columns, model.dtype)
+            if finite:
+                check_finite(array, place, columns, model.dtype)
             found.append(readable(array))
     counts = {name: len(array) for name, array in zip(names, found, strict=True)}
     if len(set(counts.values())) > 1:

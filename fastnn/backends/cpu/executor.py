@@ -132,6 +132,13 @@ class Linked:
         self.update = Template(rows, self.columns)
         self.paces: dict[tuple[int, int], Pace] = {}  # for each number of lanes and of threads
         self.uses_blas = any(kernel.key.startswith("gemm") for kernel in self.block.kernels)
+        #: Of a prediction's products by BLAS, the rows for each row of data, and the elements of the matrix.
+        self.products = [
+            (instruction.outputs[0].spec.size // weights.shape[1], weights.size)
+            for instruction in program.block
+            if self.uses_blas and instruction.op == "dense"
+            for weights in [instruction.inputs[1].spec]
+        ]
 
 
 def linked(program: Program) -> Linked:
