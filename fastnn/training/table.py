@@ -34,7 +34,13 @@ class Table:
     weights : list of ndarray or None
         One for each output.
     rows : int
+    held : int
+        So many of the rows are in memory at a time: all of them.
+    source : object
+        What the rows are read from piece by piece; None: they are all there.
     """
+
+    source: Any = None
 
     def __init__(
         self,
@@ -47,33 +53,33 @@ class Table:
         self.targets = targets
         self.weights = weights
         self.target_shapes = target_shapes
-        self.rows = len(inputs[0]) if inputs else 0
+        self.rows = self.held = len(inputs[0]) if inputs else 0
 
     @property
     def weighted(self) -> list[bool]:
         """For each output, whether its rows have weights."""
         return [weight is not None for weight in self.weights]
 
-    def _all(self) -> list[np.ndarray | Gathered]:
+    def tables(self) -> list[np.ndarray | Gathered]:
         """Return inputs, targets, weights: the order of a step program's inputs."""
         optional = (*self.targets, *self.weights)
         return [*self.inputs, *(array for array in optional if array is not None)]
 
     def arrays(self) -> list[np.ndarray]:
         """Return the arrays of inputs, targets, weights as the executor is given them."""
-        return arrays_of(self._all())
+        return arrays_of(self.tables())
 
     def sources(self) -> list[Source]:
         """Return the arrays' dtypes, ``:strided`` where a row's numbers are not adjacent, or their parts."""
-        return [source_of(array) for array in self._all()]
+        return [source_of(array) for array in self.tables()]
 
     def readable_in_place(self, dtype: str) -> bool:
         """Whether kernels may read every array where it is."""
-        return all(readable_in_place(array, dtype) for array in self._all())
+        return all(readable_in_place(array, dtype) for array in self.tables())
 
     def bytes(self) -> int:
         """Return the size of all arrays in bytes."""
-        return sum(array.nbytes for array in self._all())
+        return sum(array.nbytes for array in self.tables())
 
     def split(self, start: int) -> tuple[Table, Table]:
         """Return the rows before `start`, and those from there on; no copies."""

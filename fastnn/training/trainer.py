@@ -40,7 +40,15 @@ class Training:
     shuffle : bool
     steps_per_epoch : int or None
     threads : int or None
+
+    Attributes
+    ----------
+    steps : int or None
+        Steps an epoch, if their number is known.
     """
+
+    #: Whether rows are read piece by piece; epochs then end one by one, whatever the callbacks.
+    streamed = False
 
     def __init__(
         self,
@@ -69,7 +77,7 @@ class Training:
         )  # fmt: skip
         program = self.plan.program
         state = model.optimizer_state(self.plan)
-        self.predictions = [np.empty((table.rows, spec.size), model.dtype) for spec in program.outputs]
+        self.predictions = [np.empty((table.held, spec.size), model.dtype) for spec in program.outputs]
         arrays: Sequence[np.ndarray] = table.arrays()
         if program.units_major and program.in_place:
             arrays = executor.stage(program, arrays, self.batch_size)
@@ -96,6 +104,7 @@ class Training:
         )
         self.session = self._open(seed=self.seed, step=state.step, epoch=state.epoch)
         self.steps_per_epoch = -(-self.rows // self.batch_size)
+        self.steps: int | None = self.steps_per_epoch
         self._evaluator = Evaluator(self.compiled, self.metrics, self.plan, table, self.rows)
         self._last_finite = LastFinite(model.storage.array, state)
         self._epochs_before = 0  # epochs of earlier fits: messages count as this fit does
@@ -132,7 +141,7 @@ class Training:
         """
         session = self.session
         self._settled = settled or _nothing
-        every_epoch = callbacks.wants_epochs or validate is not None or bool(self.plan.stored)
+        every_epoch = callbacks.wants_epochs or validate is not None or bool(self.plan.stored) or self.streamed
         batches = callbacks.batches(self.steps_per_epoch)
         self._epochs_before = session.epoch - first_epoch
         epoch = first_epoch
@@ -145,7 +154,7 @@ class Training:
                         log = self._steps(callbacks, batches, 1)
                         if not len(log):
                             break
-                        logs = self._evaluator.logs(log[0], self.predictions, visited=self._visited())
+                        logs = self._epoch_logs(log[0])
                         if validate is not None and _due(validation_freq, epoch):
                             logs.update({f"val_{key}": value for key, value in validate().items()})
                         try:
@@ -159,7 +168,7 @@ class Training:
                         history.extend(epoch, self._evaluator.columns(log))
                         epoch += len(log)
         except BaseException:
-            if validate is None and not self.plan.stored:
+            if validate is None and not self.plan.stored and not self.streamed:
                 self._record_unread(history, first_epoch)
             raise
         if not self._last_finite.holds():
@@ -196,7 +205,7 @@ class Training:
                     batches.begin(self._done())
                 log = self._call(epochs, batches.ahead(self._done()) if batches else None, callbacks.deadline)
                 if batches and batches.due(self._done()):
-                    rows = self.rows if len(log) else session.position
+                    rows = self._epoch_rows() if len(log) else session.position
                     sums = log[0] if len(log) else session.sums
                     batches.end(self._done(), self._evaluator.logs(sums, None, rows))
                     if not len(log):
@@ -225,6 +234,14 @@ class Training:
     def _done(self) -> int:
         """Steps done, counted from epoch 0."""
         return self.epoch * self.steps_per_epoch + self.session.position // self.batch_size
+
+    def _epoch_rows(self) -> int:
+        """Return how many rows the epoch that has just ended had."""
+        return self.rows
+
+    def _epoch_logs(self, sums: np.ndarray) -> dict[str, float]:
+        """Return the logs of the epoch that has just ended."""
+        return self._evaluator.logs(sums, self.predictions, visited=self._visited())
 
     def _visited(self) -> Any:
         """Return which rows the epoch that has just ended visited; None for all."""
@@ -255,8 +272,8 @@ class Training:
             else:
                 kept = "The weights are no longer finite, and were too large to keep a copy."
         return NonFiniteLossError(
-            f"The {what} became NaN or infinite in epoch {epoch - self._epochs_before}, step {step} of "
-            f"{self.steps_per_epoch}, with learning rate {float(self.state.hyper[0]):g}. {kept} "
+            f"The {what} became NaN or infinite in epoch {epoch - self._epochs_before}, step {step}"
+            f"{'' if self.steps is None else f' of {self.steps}'}, with learning rate {float(self.state.hyper[0]):g}. {kept} "
             "A smaller learning rate, normalised inputs or clipnorm usually help."
         )
 
