@@ -5,6 +5,7 @@ from typing import Any
 
 from fastnn.data.sources import ArraySource
 from fastnn.data.columns import Column
+from fastnn.data.files import FileSource
 from fastnn.data.read import read_table
 from fastnn.data.split import holdout_split
 from fastnn.data.table import InputField, TableSchema
@@ -19,6 +20,7 @@ __all__ = [
     "ArraySource",
     "BatchSource",
     "Column",
+    "FileSource",
     "Gathered",
     "InputField",
     "Part",
