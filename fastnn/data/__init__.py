@@ -3,10 +3,10 @@
 import importlib
 from typing import Any
 
-from fastnn.data.sources import ArraySource
 from fastnn.data.columns import Column
 from fastnn.data.files import FileSource
 from fastnn.data.read import read_table
+from fastnn.data.sources import ArraySource
 from fastnn.data.split import holdout_split
 from fastnn.data.table import InputField, TableSchema
 from fastnn.data.target import TargetSchema

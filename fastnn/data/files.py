@@ -143,7 +143,9 @@ class FileSource(Source):
         for name in self._used:
             if schema.names.count(name) != 1:
                 if name in schema.names:
-                    raise DataError(f"{file}: column names must be unique. Received: {name!r} more than once.")
+                    raise DataError(
+                        f"{file}: column names must be unique. Received: {name!r} more than once."
+                    )
                 raise unknown_name("column", name, schema.names, str(file))
             dtype = _dtype_of(schema.field(name).type, file, name)
             if self._dtypes.setdefault(name, dtype) != dtype:
@@ -266,7 +268,9 @@ def _files(path: Any) -> list[Path]:
         found = sorted(
             file
             for file in path.rglob("*")
-            if file.name.lower().endswith(suffixes) and not file.name.startswith((".", "_")) and file.is_file()
+            if file.name.lower().endswith(suffixes)
+            and not file.name.startswith((".", "_"))
+            and file.is_file()
         )
         if not found:
             raise ArgumentError(f"{path}: expected files named {', '.join(suffixes)}. Received: none.")

@@ -78,7 +78,9 @@ class ArraySource(Source):
         self._data = (_arrays(x, "x"), _arrays(y, "y"), _arrays(sample_weight, "sample_weight"))
         counts = {len(array) for item in self._data for array in _leaves(item)}
         if len(counts) > 1:
-            raise ShapeError(f"ArraySource: all arrays must have equally many rows. Received: {sorted(counts)}.")
+            raise ShapeError(
+                f"ArraySource: all arrays must have equally many rows. Received: {sorted(counts)}."
+            )
         self._rows = counts.pop() if counts else 0
         if not self._rows:
             raise DataError("ArraySource: expected at least one row. Received: none.")

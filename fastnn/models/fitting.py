@@ -14,11 +14,11 @@ from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.errors import ArgumentError, DataError, NonFiniteLossError, NotBuiltError
+from fastnn.models import streaming
 from fastnn.models.compiling import Compiling
 from fastnn.models.settings import FitSettings
 from fastnn.rows import Gathered
 from fastnn.training import inference
-from fastnn.models import streaming
 from fastnn.training.checkpoint import Checkpointing
 from fastnn.training.feed import Feed
 from fastnn.training.stream import StreamEvaluation, StreamTraining
@@ -159,7 +159,13 @@ class Fitting(Compiling):
                 else:
                     validation = self._validation_data(validation_data, settings, validation_batch_size)
                 training = Training(
-                    self, table, settings.batch_size, settings.shuffle, settings.steps_per_epoch, threads, seed
+                    self,
+                    table,
+                    settings.batch_size,
+                    settings.shuffle,
+                    settings.steps_per_epoch,
+                    threads,
+                    seed,
                 )
         else:
             streaming.check_epochs(source, settings)

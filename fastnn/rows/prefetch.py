@@ -18,11 +18,6 @@ class Prefetched:
     depth : int, default 1
         So many items may wait, beside the one being made.
 
-    Attributes
-    ----------
-    awaited : bool
-        Whether the consumer waits for an item.
-
     Notes
     -----
     An exception of the generator is raised by :meth:`take`, with the traceback of the thread. Nothing is
@@ -41,7 +36,7 @@ class Prefetched:
         self._items, self._depth = items, depth
         self._ready: deque[Any] = deque()
         self._changed = threading.Condition()
-        self._ended = self._closed = self.awaited = False
+        self._ended = self._closed = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="fastnn prefetch", daemon=True)
         self._thread.start()
@@ -68,13 +63,16 @@ class Prefetched:
             self._changed.notify_all()
             return not self._closed
 
+    @property
+    def empty(self) -> bool:
+        """Whether no item is ready."""
+        return not self._ready
+
     def take(self) -> Any:
         """Return the next item, or None at the end; raise what the generator raised."""
         with self._changed:
             while not self._ready and not self._ended:
-                self.awaited = True
                 self._changed.wait()
-            self.awaited = False
             if self._ready:
                 item = self._ready.popleft()
                 self._changed.notify_all()

@@ -175,9 +175,7 @@ class Feed:
         pieces = self.source.pieces(seed, epoch, self.shuffle)
         return self._of_batches(pieces) if self.source.batched else self._of_rows(pieces, seed, epoch)
 
-    def _of_rows(
-        self, pieces: Iterator[Piece], seed: int, epoch: int
-    ) -> Generator[Block, None, None]:
+    def _of_rows(self, pieces: Iterator[Piece], seed: int, epoch: int) -> Generator[Block, None, None]:
         """Fill blocks to the last row; shuffled, a row is written where the block's order puts it."""
         assert self.rows is not None and self._all_rows is not None
         all_rows = self._all_rows if self.shuffle else self.rows
@@ -210,27 +208,27 @@ class Feed:
         )
 
     def _of_batches(self, pieces: Iterator[Piece]) -> Generator[Block, None, None]:
-        """Fill blocks with batches of equal size, as long as nobody waits for them."""
+        """Fill blocks with batches of equal size, as long as another block is ready."""
         filled = size = 0
-        for piece, last in self._with_last(pieces):
-            arrays = self._arrays(piece)
-            count = len(arrays[0])
-            if count > self.batch_size:
-                raise DataError(
-                    f"{self._where}{piece.where}: expected at most as many rows as the first batch, "
-                    f"{self.batch_size}. Received: {count}."
-                )
-            if filled and (count != size or filled + count > len(block[0])):
+        try:
+            for piece, last in self._with_last(pieces):
+                arrays = self._arrays(piece)
+                count = len(arrays[0])
+                if filled and (count != size or filled + count > len(block[0])):
+                    yield Block(block, filled, size, False)
+                    filled = 0
+                if not filled:
+                    block, size = self._memory(), count
+                for room, array in zip(block, arrays, strict=True):
+                    room[filled : filled + count] = array
+                filled += count
+                if last or (self._running is not None and self._running.empty):
+                    yield Block(block, filled, size, last)
+                    filled = 0
+        except Exception:
+            if filled:  # training gets as far as the batches were good
                 yield Block(block, filled, size, False)
-                filled = 0
-            if not filled:
-                block, size = self._memory(), count
-            for room, array in zip(block, arrays, strict=True):
-                room[filled : filled + count] = array
-            filled += count
-            if last or (self._running is not None and self._running.awaited):
-                yield Block(block, filled, size, last)
-                filled = 0
+            raise
 
     def _with_last(self, pieces: Iterator[Piece]) -> Iterator[tuple[Piece, bool]]:
         """Tell which batch is the last; none is drawn from a generator that is not trained on."""
@@ -259,6 +257,11 @@ class Feed:
     def _arrays(self, piece: Piece) -> list[np.ndarray]:
         """Return the checked arrays of some rows, which fit a block's."""
         table = self._read(piece)
+        if self.source.batched and table.rows > self.batch_size:
+            raise DataError(
+                f"{self._where}{piece.where}: expected at most as many rows as the first batch, "
+                f"{self.batch_size}. Received: {table.rows}."
+            )
         if table.weighted != self.table.weighted:
             raise DataError(
                 f"{self._where}{piece.where}: expected sample weights in all batches or in none. Received: "

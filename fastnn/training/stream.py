@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -120,9 +119,7 @@ class StreamTraining(Training):
             self._feed.begin(self.seed, session.epoch)
         block = self._feed.take()
         self._until = session.position + block.rows
-        session.rebind(
-            block.arrays, self.predictions, block.batch_size, self._until if block.last else None
-        )
+        session.rebind(block.arrays, self.predictions, block.batch_size, self._until if block.last else None)
         if block.last and self._feed.source.reads_ahead and self.epoch + 1 < self._epochs:
             self._feed.begin(self.seed, session.epoch + 1)
         return block

@@ -141,7 +141,9 @@ class Training:
         """
         session = self.session
         self._settled = settled or _nothing
-        every_epoch = callbacks.wants_epochs or validate is not None or bool(self.plan.stored) or self.streamed
+        every_epoch = (
+            callbacks.wants_epochs or validate is not None or bool(self.plan.stored) or self.streamed
+        )
         batches = callbacks.batches(self.steps_per_epoch)
         self._epochs_before = session.epoch - first_epoch
         epoch = first_epoch

@@ -80,7 +80,9 @@ def test_a_bad_value_is_found_without_a_copy(tmp_path, folder):
     x[ROWS - 5, 7], x[ROWS - 2, 3] = np.nan, np.inf
 
     def check():
-        with pytest.raises(DataError, match=rf"infinity in column 3, first in row {ROWS - 5} \(2 such.*in 2 "):
+        with pytest.raises(
+            DataError, match=rf"infinity in column 3, first in row {ROWS - 5} \(2 such.*in 2 "
+        ):
             check_finite(x, "x")
 
     assert peak_of(check) < 12_000_000  # a million numbers at a time: their sizes, and which are bad

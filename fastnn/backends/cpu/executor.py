@@ -353,7 +353,11 @@ class Session:
         self._run = control.interpreter().call
 
     def rebind(
-        self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], batch_size: int, last_row: int | None
+        self,
+        inputs: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        batch_size: int,
+        last_row: int | None,
     ) -> None:
         """Go on, from the row where the epoch stands, with the rows of other arrays, from their first.
 
