@@ -50,8 +50,8 @@ class FileSource(Source):
     Parameters
     ----------
     path : str or Path, or a sequence of them
-        Files named ``.parquet``, ``.pq``, ``.arrow``, ``.feather`` or ``.ipc``; of a folder, all of them, also
-        in folders within, by name.
+        Files named ``.parquet``, ``.pq``, ``.arrow``, ``.feather`` or ``.ipc``; of a folder, all of them,
+        also in folders within, by name.
     x : str, sequence of str, or dict of str to them, optional
         The columns of the inputs, by default all others, in the file's order; a dict by the model's input
         names. They make arrays of the dtype in which all their columns fit.
@@ -75,8 +75,8 @@ class FileSource(Source):
     DtypeError
         If a column does not hold numbers, or holds other numbers than in the first file.
     DataError
-        If there are no rows. While rows are read, if a value is missing or not finite: file, row group, row and
-        column are named.
+        If there are no rows. While rows are read, if a value is missing or not finite: file, row group, row
+        and column are named.
     MissingExtraError
         If pyarrow is not installed.
 

@@ -14,8 +14,8 @@ lists of batches                     ``BatchSource(batches)``           their ow
 ===================================  =================================  =====================================
 
 Rows go into blocks of 65,536 (or what takes 32 MiB, or the source's `window`), rounded to whole batches. A
-thread reads ahead by one block: three blocks are in memory, one filled, one waiting, one trained on. A peak of
-three blocks and 64 MiB is the budget, whatever the size of the data; batches of a PyDataset or generator that
+thread reads ahead by one block: three are in memory, one filled, one waiting, one trained on. The budget
+is a peak of three blocks and 64 MiB, whatever the size of the data; batches of a PyDataset or generator that
 are larger than a block make blocks of one batch. Metrics that need all predictions, such as AUC, keep an
 epoch's predictions, targets and weights on top of it, and those of a validation.
 
@@ -35,7 +35,6 @@ import numpy as np
 from fastnn.arrays import to_array
 from fastnn.errors import DataError, ShapeError
 from fastnn.rows import Piece, Source
-from fastnn.rows.stream import PIECE_ROWS
 from fastnn.training.fingerprint import content_hash
 
 #: Rows that stay together, in their order, until a block is shuffled.
@@ -96,7 +95,8 @@ class ArraySource(Source):
         """Return a run of rows; no copies."""
         start = unit * UNIT_ROWS
         rows = slice(start, min(start + UNIT_ROWS, self._rows))
-        yield Piece(*(_cut(item, rows) for item in self._data), where=f"rows {rows.start} to {rows.stop - 1}")
+        x, y, sample_weight = (_cut(item, rows) for item in self._data)
+        yield Piece(x, y, sample_weight, f"rows {rows.start} to {rows.stop - 1}")
 
     def fingerprint(self) -> str:
         """Return the arrays' hash."""
@@ -130,4 +130,4 @@ def _cut(item: Any, rows: slice) -> Any:
     return None if item is None else item[rows]
 
 
-__all__ = ["PIECE_ROWS", "ArraySource"]
+__all__ = ["ArraySource"]

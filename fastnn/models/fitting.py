@@ -150,33 +150,22 @@ class Fitting(Compiling):
             x, "fit", batch_size,
             y=y, sample_weight=sample_weight, validation_split=settings.validation_split,
         )  # fmt: skip
+        streaming.check_epochs(source, settings)
+        sample = None if source is None else source.sample()
+        order = (settings.batch_size, settings.shuffle, settings.steps_per_epoch)
         validation: Table | Feed | None = None
-        if source is None:
-            with self._building_from(x):
+        with self._building_from(x if sample is None else sample.x):
+            if source is None or sample is None:
                 table = read_table(self, x, y, sample_weight, class_weight)
                 if validation_data is None:
                     table, validation = settings.split(table)
-                else:
-                    validation = self._validation_data(validation_data, settings, validation_batch_size)
-                training = Training(
-                    self,
-                    table,
-                    settings.batch_size,
-                    settings.shuffle,
-                    settings.steps_per_epoch,
-                    threads,
-                    seed,
-                )
-        else:
-            streaming.check_epochs(source, settings)
-            sample = source.sample()
-            with self._building_from(sample.x):
-                feed = Feed(
-                    self, source, sample, settings.batch_size, settings.shuffle, settings.steps_per_epoch,
-                    class_weight,
-                )  # fmt: skip
-                if validation_data is not None:
-                    validation = self._validation_data(validation_data, settings, validation_batch_size)
+            else:
+                feed = Feed(self, source, sample, *order, class_weight)
+            if validation_data is not None:
+                validation = self._held_out(validation_data, settings, validation_batch_size)
+            if source is None:
+                training = Training(self, table, *order, threads, seed)
+            else:
                 training = StreamTraining(self, feed, threads, seed)
         return self._train(training, called, validation, settings)
 
@@ -275,14 +264,14 @@ class Fitting(Compiling):
 
         return validate
 
-    def _validation_data(self, data: Any, settings: FitSettings, batch_size: Any) -> Table | Feed:
+    def _held_out(self, data: Any, settings: FitSettings, batch_size: Any) -> Table | Feed:
         source = streaming.source_of(data, "fit's validation_data", batch_size)
         if source is not None:
             return streaming.validation_feed(self, source, settings)
         if not isinstance(data, (list, tuple)) or len(data) not in (2, 3):
             size = f" of {len(data)} items" if isinstance(data, (list, tuple)) else ""
             raise ArgumentError(
-                "`validation_data` of fit must be (x, y) or (x, y, sample_weight), or be read piece by piece. "
+                "`validation_data` of fit must be (x, y) or (x, y, sample_weight), or read piece by piece. "
                 f"Received: a {type(data).__name__}{size}."
             )
         return read_table(self, data[0], data[1], data[2] if len(data) == 3 else None, None, "validation ")

@@ -46,14 +46,14 @@ def source_of(x: Any, method: str, batch_size: Any = None, **without: Any) -> So
     return source
 
 
-def check_epochs(source: Source, settings: FitSettings) -> None:
+def check_epochs(source: Source | None, settings: FitSettings) -> None:
     """Raise ArgumentError where the end of one epoch would be the end of a generator."""
     _check_epochs(source, settings, settings.steps_per_epoch, "steps_per_epoch")
 
 
-def _check_epochs(source: Source, settings: FitSettings, steps: int | None, name: str) -> None:
+def _check_epochs(source: Source | None, settings: FitSettings, steps: int | None, name: str) -> None:
     epochs = settings.epochs - settings.initial_epoch
-    if source.once and steps is None and epochs > 1:
+    if source is not None and source.once and steps is None and epochs > 1:
         raise ArgumentError(
             f"{source!r} can be gone through once only: expected `{name}`, or something that can be iterated "
             f"anew. Received: {epochs} epochs."

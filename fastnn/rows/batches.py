@@ -205,7 +205,8 @@ def piece_of(batch: Any, where: str) -> Piece:
         raise ArgumentError(
             f"{where}: expected (x, y) or (x, y, sample_weight). Received: {len(batch)} items."
         )
-    return Piece(*batch, *[None] * (3 - len(batch)), where)
+    x, y, sample_weight = [*batch, None, None][:3]
+    return Piece(x, y, sample_weight, where)
 
 
 def as_source(x: Any) -> Source | None:

@@ -209,6 +209,7 @@ class Feed:
 
     def _of_batches(self, pieces: Iterator[Piece]) -> Generator[Block, None, None]:
         """Fill blocks with batches of equal size, as long as another block is ready."""
+        block: list[np.ndarray] = []
         filled = size = 0
         try:
             for piece, last in self._with_last(pieces):

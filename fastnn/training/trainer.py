@@ -266,6 +266,7 @@ class Training:
     def _not_finite(self, what: str, epoch: int, step: int) -> NonFiniteLossError:
         """Make sure that the weights are finite, and return the error that says which they are."""
         kept = "The weights from before that step are kept."
+        steps = "" if self.steps is None else f" of {self.steps}"
         if not self._last_finite.holds():
             if self._last_finite.restore():
                 self.session.step = self.state.step = self._last_finite.step
@@ -274,8 +275,8 @@ class Training:
             else:
                 kept = "The weights are no longer finite, and were too large to keep a copy."
         return NonFiniteLossError(
-            f"The {what} became NaN or infinite in epoch {epoch - self._epochs_before}, step {step}"
-            f"{'' if self.steps is None else f' of {self.steps}'}, with learning rate {float(self.state.hyper[0]):g}. {kept} "
+            f"The {what} became NaN or infinite in epoch {epoch - self._epochs_before}, step {step}{steps}, "
+            f"with learning rate {float(self.state.hyper[0]):g}. {kept} "
             "A smaller learning rate, normalised inputs or clipnorm usually help."
         )
 

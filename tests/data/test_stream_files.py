@@ -1,5 +1,6 @@
 """Parquet, Arrow and Feather files, read piece by piece."""
 
+import itertools
 import os
 import resource
 import subprocess
@@ -54,7 +55,7 @@ def write(path, data, group=300):
 
 def folder_of(path, suffix, cuts=(0, 700, 701, 2000)):
     path.mkdir()
-    for number, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for number, (start, stop) in enumerate(itertools.pairwise(cuts)):
         write(path / f"part{number}{suffix}", table(slice(start, stop)))
     return path
 
@@ -167,7 +168,7 @@ def test_a_bad_value_is_named(tmp_path, monkeypatch, column, message):
     (name,) = column
     path = write(tmp_path / "a.parquet", data.set_column(NAMES.index(name), name, column[name]))
     model = network()
-    with pytest.raises(DataError, match=f"a.parquet, row group 4: every value must be .*{message}"):
+    with pytest.raises(DataError, match=rf"a.parquet, row group 4: every value must be .*{message}"):
         model.fit(FileSource(path, NAMES, "y", window=64), shuffle=False, verbose=0)
     assert model.iterations > 10 and all(np.isfinite(weights).all() for weights in model.get_weights())
     model.fit(FileSource(path, NAMES[:3] + NAMES[4:] + ["weight"], "y"), verbose=0)
@@ -182,7 +183,7 @@ def test_columns_that_hold_no_numbers(tmp_path):
     }
     path = write(tmp_path / "a.parquet", table(**more))
     for name in more:
-        with pytest.raises(DtypeError, match=f"a.parquet: column '{name}' must hold numbers. Received: "):
+        with pytest.raises(DtypeError, match=rf"a.parquet: column '{name}' must hold numbers. Received: "):
             FileSource(path, [*NAMES, name], "y")
     FileSource(path, NAMES, "y")
 
@@ -190,10 +191,10 @@ def test_columns_that_hold_no_numbers(tmp_path):
 def test_files_that_differ(tmp_path):
     write(tmp_path / "a.parquet", table())
     write(tmp_path / "b.parquet", table().drop(["c4"]))
-    with pytest.raises(UnknownNameError, match="b.parquet: .*Received: 'c4'. Did you mean"):
+    with pytest.raises(UnknownNameError, match=r"b.parquet: .*Received: 'c4'. Did you mean"):
         FileSource(tmp_path, NAMES, "y")
     write(tmp_path / "b.parquet", table().set_column(4, "c4", pa.array(np.zeros(ROWS))))
-    with pytest.raises(DtypeError, match="b.parquet: column 'c4' differs from the first .*float32.*float64"):
+    with pytest.raises(DtypeError, match=r"b.parquet: column 'c4' differs from the first .*float32.*float64"):
         FileSource(tmp_path, NAMES, "y")
     write(tmp_path / "b.parquet", table(other=Y))
     FileSource(tmp_path, NAMES, "y")
@@ -201,15 +202,15 @@ def test_files_that_differ(tmp_path):
 
 def test_files_that_cannot_be_read(tmp_path):
     path = write(tmp_path / "a.parquet", table())
-    with pytest.raises(UnknownNameError, match="'cc1'. Did you mean 'c1'"):
+    with pytest.raises(UnknownNameError, match=r"'cc1'. Did you mean 'c1'"):
         FileSource(path, ["cc1"], "y")
     with pytest.raises(FileNotFoundError):
         FileSource(tmp_path / "none.parquet", y="y")
-    with pytest.raises(ArgumentError, match="told by its suffix.*'a.csv'"):
+    with pytest.raises(ArgumentError, match=r"told by its suffix.*'a.csv'"):
         FileSource(tmp_path / "a.csv", y="y")
-    with pytest.raises(ArgumentError, match="a path or a list of paths. Received: 3"):
+    with pytest.raises(ArgumentError, match=r"a path or a list of paths. Received: 3"):
         FileSource(3, y="y")
-    with pytest.raises(ArgumentError, match="names of columns. Received: 3"):
+    with pytest.raises(ArgumentError, match=r"names of columns. Received: 3"):
         FileSource(path, [3], "y")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ArgumentError, match=r"expected files named \.parquet"):
@@ -218,10 +219,10 @@ def test_files_that_cannot_be_read(tmp_path):
         for content in (b"", b"no table at all, but long enough to be one"):
             bad = tmp_path / f"bad{suffix}"
             bad.write_bytes(content)
-            with pytest.raises(FileFormatError, match=f"bad{suffix} cannot be read"):
+            with pytest.raises(FileFormatError, match=rf"bad{suffix} cannot be read"):
                 FileSource(bad, y="y")
     none = write(tmp_path / "none.parquet", table(slice(0, 0)))
-    with pytest.raises(DataError, match="at least one row"):
+    with pytest.raises(DataError, match=r"at least one row"):
         FileSource(none, NAMES, "y")
     assert FileSource([none, path], NAMES, "y").rows == ROWS
 
@@ -246,7 +247,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, how):
 
     expected = {"vanishes": FileNotFoundError, "is replaced": (DataError, FileFormatError)}
     model = network()
-    with pytest.raises(expected.get(how, (FileFormatError, DataError)), match="part2.parquet|has changed"):
+    with pytest.raises(expected.get(how, (FileFormatError, DataError)), match=r"part2.parquet|has changed"):
         model.fit(source, epochs=9, shuffle=False, verbose=0, callbacks=[LambdaCallback(on_epoch_end=change)])
     assert 0 < len(model.history.epoch) < 9
     assert all(np.isfinite(weights).all() for weights in model.get_weights())
@@ -312,5 +313,5 @@ def test_array_source_takes_what_fit_takes():
     piece = source.sample()
     assert piece.x["b"].shape == (ROWS, COLUMNS) and [y.shape for y in piece.y] == [(ROWS,), (ROWS, 2)]
     assert source.units() == [ROWS] and repr(source) == "ArraySource(2000 rows)"
-    with pytest.raises(DataError, match="at least one row"):
+    with pytest.raises(DataError, match=r"at least one row"):
         ArraySource(X[:0])

@@ -394,7 +394,7 @@ def test_an_error_of_a_generator_arrives_with_its_traceback():
 
     model = network()
     before = model.get_weights()[0].copy()
-    with pytest.raises(RuntimeError, match="on fire") as raised:
+    with pytest.raises(RuntimeError, match=r"on fire") as raised:
         model.fit(batches(), verbose=0)
     assert "broken" in "".join(traceback.format_tb(raised.value.__traceback__))
     assert readers() == []
@@ -418,10 +418,8 @@ def test_no_thread_outlives_an_interrupt(error):
 
 def test_stop_training():
     model = network()
-    model.fit(
-        ArraySource(X, Y, window=32), epochs=5, verbose=0,
-        callbacks=[LambdaCallback(on_train_batch_end=lambda batch, logs: setattr(model, "stop_training", True))],
-    )  # fmt: skip
+    stop = LambdaCallback(on_train_batch_end=lambda batch, logs: setattr(model, "stop_training", True))
+    model.fit(ArraySource(X, Y, window=32), epochs=5, verbose=0, callbacks=[stop])
     assert model.iterations == 1
 
 
@@ -480,25 +478,25 @@ def test_a_generator_that_runs_out():
     ):
         model.fit(iter(batches_of()), steps_per_epoch=20, epochs=2, verbose=0)
     assert model.iterations == 32
-    with pytest.raises(ArgumentError, match="once only: expected `steps_per_epoch`.* 2 epochs"):
+    with pytest.raises(ArgumentError, match=r"once only: expected `steps_per_epoch`.* 2 epochs"):
         model.fit(iter(batches_of()), epochs=2, verbose=0)
-    with pytest.raises(ArgumentError, match="once only: expected `validation_steps`"):
+    with pytest.raises(ArgumentError, match=r"once only: expected `validation_steps`"):
         model.fit(X, Y, epochs=2, verbose=0, validation_data=iter(batches_of()))
 
 
 def test_arguments_that_do_not_go_with_a_source():
     source = ArraySource(X, Y)
     for name, value in {"y": Y, "sample_weight": WEIGHT, "validation_split": 0.2}.items():
-        with pytest.raises(ArgumentError, match=f"`{name}` of fit is for arrays; ArraySource"):
+        with pytest.raises(ArgumentError, match=rf"`{name}` of fit is for arrays; ArraySource"):
             network().fit(source, **{name: value})
-    with pytest.raises(ArgumentError, match="`y` of evaluate"):
+    with pytest.raises(ArgumentError, match=r"`y` of evaluate"):
         network().evaluate(source, Y)
     for data in (Seen(), iter(batches_of())):
-        with pytest.raises(ArgumentError, match="`batch_size` of fit .* makes batches itself"):
+        with pytest.raises(ArgumentError, match=r"`batch_size` of fit .* makes batches itself"):
             network().fit(data, batch_size=32)
-    with pytest.raises(ArgumentError, match="workers=1"):
+    with pytest.raises(ArgumentError, match=r"workers=1"):
         PyDataset(workers=2)
-    with pytest.raises(ArgumentError, match="`window`"):
+    with pytest.raises(ArgumentError, match=r"`window`"):
         ArraySource(X, Y, window=0)
     with pytest.raises(ShapeError, match=r"equally many rows.*\[3, 1003\]"):
         ArraySource(X, Y[:3])
@@ -509,7 +507,7 @@ def test_the_device_is_asked(monkeypatch):
 
     monkeypatch.setattr(executor, "REBINDS", False)
     for use in (network().fit, network().evaluate, network().predict):
-        with pytest.raises(DeviceError, match="on the CPU only"):
+        with pytest.raises(DeviceError, match=r"on the CPU only"):
             use(ArraySource(X, Y), verbose=0)
 
 
@@ -517,7 +515,7 @@ def test_a_loss_that_overflows():
     model = network(loss="mse")
     bad = Y.copy()
     bad[640] = 1e38
-    with pytest.raises(NonFiniteLossError, match="epoch 1, step 21 of 32"):
+    with pytest.raises(NonFiniteLossError, match=r"epoch 1, step 21 of 32"):
         model.fit(ArraySource(X, bad, window=96), shuffle=False, verbose=0)
     with pytest.raises(NonFiniteLossError, match=r"epoch 1, step 21, with"):
         network().fit((batch for batch in batches_of(y=bad)), verbose=0)
@@ -544,17 +542,17 @@ def test_a_resumed_training_has_the_same_bits(tmp_path):
             raise OSError("power cut")
 
     whole = train(tmp_path / "whole", [LambdaCallback()])
-    with pytest.raises(OSError, match="power cut"):
+    with pytest.raises(OSError, match=r"power cut"):
         train(tmp_path / "cut", [LambdaCallback(on_epoch_end=cut)])
     assert train(tmp_path / "cut", [LambdaCallback()], threads=2) == whole
-    with pytest.raises(ArgumentError, match="another training. .*batch_size"):
+    with pytest.raises(ArgumentError, match=r"another training. .*batch_size"):
         network(["AUC"], layers=[Dropout(0.2)]).fit(
             ArraySource(X, Y), epochs=5, batch_size=30, verbose=0, resume=tmp_path / "cut"
         )
 
 
 def test_backups_are_for_whole_epochs(tmp_path):
-    with pytest.raises(ArgumentError, match="expected save_freq='epoch'"):
+    with pytest.raises(ArgumentError, match=r"expected save_freq='epoch'"):
         network().fit(ArraySource(X, Y), verbose=0, callbacks=[BackupAndRestore(tmp_path, save_freq=3)])
 
 
