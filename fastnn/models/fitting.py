@@ -110,9 +110,10 @@ class Fitting(Compiling):
         resume : str or PathLike, optional
             Go on from a backup, the file or folder that BackupAndRestore wrote, to the same bits as a
             training that was never interrupted: weights, optimizer state, order of rows, dropout, History and
-            the callbacks' states, also from the middle of an epoch. The other arguments are those of the
-            interrupted call, but for `epochs`, `verbose` and `threads`. A backup that a BackupAndRestore
-            among the `callbacks` finds goes first.
+            the callbacks' states, also from the middle of an epoch (but of rows that are read piece by piece
+            from an epoch's beginning). The other arguments are those of the interrupted call, but for
+            `epochs`, `verbose` and `threads`. A backup that a BackupAndRestore among the `callbacks` finds
+            goes first.
 
         Returns
         -------

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.errors import ArgumentError
+from fastnn.errors import DataError
 from fastnn.random import generator, permutation
 from fastnn.serialization import check_integer
 
@@ -112,7 +112,7 @@ class Source:
         found = next(pieces, None)
         pieces.close()
         if found is None:
-            raise ArgumentError(f"{self!r} has no rows to begin with.")
+            raise DataError(f"{self!r}: expected at least one row. Received: none.")
         return found
 
     def pieces(self, seed: int, epoch: int, shuffle: bool) -> Any:

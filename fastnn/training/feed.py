@@ -223,7 +223,7 @@ class Feed:
                 for room, array in zip(block, arrays, strict=True):
                     room[filled : filled + count] = array
                 filled += count
-                if last or (self._running is not None and self._running.empty):
+                if last or self._running is None or self._running.empty:
                     yield Block(block, filled, size, last)
                     filled = 0
         except Exception:

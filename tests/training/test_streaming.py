@@ -2,6 +2,8 @@
 
 import itertools
 import multiprocessing
+import os
+import signal
 import threading
 import traceback
 import warnings
@@ -416,6 +418,23 @@ def test_no_thread_outlives_an_interrupt(error):
     assert readers() == []
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name == "nt", reason="needs POSIX signals")
+def test_ctrl_c_while_waiting_for_a_batch():
+    go_on = threading.Event()
+
+    def batches():
+        yield from batches_of()[:3]
+        os.kill(os.getpid(), signal.SIGINT)
+        go_on.wait(0.5)  # meanwhile training waits for this batch
+        yield from batches_of()
+
+    model = network()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(batches(), verbose=0)
+    assert readers() == [] and model.iterations < 4
+    model.fit(X, Y, verbose=0)
+
+
 def test_stop_training():
     model = network()
     stop = LambdaCallback(on_train_batch_end=lambda batch, logs: setattr(model, "stop_training", True))
@@ -453,7 +472,7 @@ BAD = {
         "batch 9: expected sample weights in all",
     ),
     "four items": (BatchSource([(1, 2, 3, 4)]), ArgumentError, "batch 0: expected .x, y.* 4 items"),
-    "nothing": (BatchSource([]), ArgumentError, "no rows"),
+    "nothing": (BatchSource([]), DataError, "at least one row"),
     "an empty generator": (iter([]), DataError, "at least one batch"),
     "no rows": (BatchSource([(X[:0], Y[:0])]), DataError, "at least one row"),
 }
