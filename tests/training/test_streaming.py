@@ -182,6 +182,13 @@ def test_every_row_comes_once_an_epoch_in_another_order():
     assert [sorted(np.unique(block // 4096)) for block in blocks[:5]] != [[0], [0], [0, 1], [1], [1, 2]]
 
 
+def test_every_block_has_an_order_of_its_own():
+    rows = np.arange(4000.0)  # one run of the source
+    first, second = order_trained(ArraySource(rows, rows, window=2000))[:2]
+    np.testing.assert_array_equal(np.sort(second), rows[2000:])
+    assert not np.array_equal(first, second - 2000)
+
+
 def test_some_steps_of_a_shuffled_epoch():
     rows = np.arange(10_000.0)
     whole = order_trained(ArraySource(rows, rows, window=2000))
