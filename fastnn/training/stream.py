@@ -106,7 +106,7 @@ class StreamTraining(Training):
         ahead = -(-(self._until - session.position) // block.batch_size)
         log = super()._call(1, ahead if limit is None else min(limit, ahead), deadline)
         if len(log) or session.position == self._until:
-            None
+            self._kept.add(block)
             self._block = None
         if len(log):
             self._rows_done = self._until
