@@ -91,7 +91,9 @@ class History(Callback):
         caches, in one go or interrupted and resumed. It is the SHA-256 of :attr:`evidence`, which holds
 
         * hashes of the training and validation data as the program reads them: dtypes, shapes, contents,
-          sample weights (with class weights folded in); not whether they came as lists, arrays or frames;
+          sample weights (with class weights folded in); not whether they came as lists, arrays or frames; of
+          files that are read piece by piece, of their names, sizes and contents; of batches that a user's
+          code makes, only what made them;
         * the model's structure without its name and those of its layers, its dtype, the optimizer with the
           learning rate it began with, losses, loss weights and metrics;
         * seed, batch size, rows an epoch, whether rows were shuffled, how often and on how many rows it was

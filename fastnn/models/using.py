@@ -7,13 +7,15 @@ from typing import Any
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.progress import number
 from fastnn.layers.base import Symbol
-from fastnn.models import wiring
+from fastnn.models import streaming, wiring
 from fastnn.models.fitting import Fitting, in_order_of_names
 from fastnn.models.settings import check_verbose
 from fastnn.serialization import check_bool, check_integer
 from fastnn.training import inference
 from fastnn.training.explain import SpeedReport, explain
+from fastnn.training.feed import Feed
 from fastnn.training.prepared import Prepared
+from fastnn.training.stream import StreamEvaluation, StreamPrediction
 from fastnn.training.table import read_table
 
 
@@ -79,9 +81,16 @@ class Using(Fitting):
         verbose, rows, batch = check_verbose(verbose), *_rows("evaluate", batch_size, steps)
         self._require_compiled()
         called = CallbackList(callbacks, self, {"verbose": verbose})
-        with self._building_from(x):
-            table = read_table(self, x, y, sample_weight)
-            evaluation = inference.Evaluation(self, table, rows, threads)
+        source = streaming.source_of(x, "evaluate", batch_size, y=y, sample_weight=sample_weight)
+        evaluation: inference.Evaluation | StreamEvaluation
+        if source is None:
+            with self._building_from(x):
+                table = read_table(self, x, y, sample_weight)
+                evaluation = inference.Evaluation(self, table, rows, threads)
+        else:
+            sample = source.sample()
+            with self._building_from(sample.x):
+                evaluation = StreamEvaluation(self, Feed(self, source, sample, batch, steps=steps), threads)
         called.call("on_test_begin", {})
         logs = evaluation.run(called, batch)
         called.call("on_test_end", logs)
@@ -110,6 +119,7 @@ class Using(Fitting):
         Parameters
         ----------
         x : array, list, DataFrame, or a list or dict of them
+            Or what is read piece by piece, as in :meth:`fit`; targets and weights in it are not looked at.
         batch_size, steps : int, optional
             With `steps`, only the first ``steps * batch_size`` rows are computed. Speed and memory do not
             depend on `batch_size` (32 by default): rows go through in blocks that fit the cache.
@@ -143,9 +153,17 @@ class Using(Fitting):
         check_verbose(verbose)
         rows, batch = _rows("predict", batch_size, steps)
         called = CallbackList(callbacks, self, {"verbose": verbose})
-        with self._building_from(x):
-            checked = bool(called.callbacks) or rows is not None or not self.built
-            prediction = inference.Prediction(self, x, rows, threads, checked)
+        source = streaming.source_of(x, "predict", batch_size)
+        prediction: inference.Prediction | StreamPrediction
+        if source is None:
+            with self._building_from(x):
+                checked = bool(called.callbacks) or rows is not None or not self.built
+                prediction = inference.Prediction(self, x, rows, threads, checked)
+        else:
+            sample = source.sample()
+            with self._building_from(sample.x):
+                feed = Feed(self, source, sample, batch, steps=steps, targets=False)
+                prediction = StreamPrediction(self, feed, threads)
         called.call("on_predict_begin", {})
         outputs = prediction.run(called, batch)
         called.call("on_predict_end", {})

@@ -12,7 +12,7 @@ from fastnn.ops import registry
 from fastnn.ops.libraries import backend, library_of
 from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Op, Spec
 
-#: Ops that have been called on NumPy arrays, lowered for their shapes; all are forgotten when there are so many.
+#: Ops called on NumPy arrays, lowered for their shapes; all are forgotten when there are so many.
 MOST_LOWERED = 512
 _lowered: dict[Any, tuple[Op, Any]] = {}
 _PLAIN = frozenset([str, int, float, bool, type(None)])

@@ -77,6 +77,29 @@ class Fingerprint:
         return self._value
 
 
+class SourceFingerprint:
+    """What the rows that are read piece by piece are known by; see ``Source.fingerprint``."""
+
+    def __init__(self, source: Any):
+        self._source = source
+        self._value: Any = None
+
+    def settle(self) -> None:
+        """Take the value: from here on the source may change."""
+        self.value()
+
+    def value(self) -> Any:
+        """Return plain data."""
+        if self._value is None:
+            self._value = self._source.fingerprint()
+        return self._value
+
+
+def fingerprint_of(table: Table) -> Fingerprint | SourceFingerprint:
+    """Return the fingerprint of a table, whether its rows are in memory or not."""
+    return Fingerprint(table) if table.source is None else SourceFingerprint(table.source)
+
+
 def _named_arrays(table: Table) -> Iterator[tuple[str, np.ndarray]]:
     for role in ("inputs", "targets", "weights"):
         for number, array in enumerate(getattr(table, role)):

@@ -34,7 +34,13 @@ class Table:
     weights : list of ndarray or None
         One for each output.
     rows : int
+    held : int
+        So many of the rows are in memory at a time: all of them.
+    source : object
+        What the rows are read from piece by piece; None: they are all there.
     """
+
+    source: Any = None
 
     def __init__(
         self,
@@ -47,7 +53,7 @@ class Table:
         self.targets = targets
         self.weights = weights
         self.target_shapes = target_shapes
-        self.rows = len(inputs[0]) if inputs else 0
+        self.rows = self.held = len(inputs[0]) if inputs else 0
         self._brought: dict[int, np.ndarray] = {}
 
     @property

@@ -9,7 +9,8 @@ import numpy as np
 from fastnn.backends.cpu import interpreter as control
 from fastnn.backends.cpu import registers
 from fastnn.backends.cpu.blas import one_thread, products_stay_serial
-from fastnn.backends.cpu.executor import LARGEST_BLOCK, Session, rows_per_block
+from fastnn.backends.cpu.cut import LARGEST_BLOCK, rows_per_block
+from fastnn.backends.cpu.executor import Session
 from fastnn.program import Program
 
 #: Inputs and outputs up to so many bytes are copied to and from memory of the session's own.
@@ -65,7 +66,7 @@ class Reused(Session):
 
     def run_on(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> bool:
         """Write the outputs; returns False if an input holds a number that is not finite."""
-        table = self._table
+        table = self.tables
         for array, cells in zip(inputs, self._inputs, strict=True):
             strides = array.strides if array.ndim > 1 else (*array.strides, array.itemsize)
             values = (array.ctypes.data, strides[0] // array.itemsize, strides[-1] // array.itemsize)
@@ -119,7 +120,7 @@ class OneBlock:
         q = session._q
         q[control.STEPS], q[control.LOG_ROWS], q[control.LOG_AT] = 1, 1, self._log.ctypes.data
         self._call = session._run
-        self._addresses = q.ctypes.data, session._r.ctypes.data
+        self._addresses = q.ctypes.data, session._alone.ctypes.data
         self._state, self._bad = session.state.data, self._log.data
         self.width = source.size
         self.resize(rows)
@@ -128,7 +129,7 @@ class OneBlock:
         """Take so many rows from now on; returns False if they are none or too many."""
         if not 0 < rows <= len(self._x):
             return False
-        q, r = self._session._q, self._session._r
+        q, r = self._session._q, self._session._alone
         q[control.BATCH_SIZE] = q[control.EPOCH_ROWS] = rows
         r[:, registers.TOTAL] = rows
         self.x, self.y, self.shape = self._x[:rows], self._y[:rows], (rows, self.width)

@@ -25,7 +25,11 @@ from fastnn.random import shuffle_sides
 
 #: Programs may read the caller's arrays where they are, and be laid out in (units, rows).
 IN_PLACE = True
+#: Sessions may be handed other arrays between two steps.
+REBINDS = True
 ALIGN = 64
+#: Rows of an epoch whose end is not known yet.
+MOST_ROWS = 1 << 60
 
 _active = 0
 _active_lock = threading.Lock()
@@ -264,13 +268,14 @@ class Session:
         bases[columns["schedule"]] = 0 if schedule is None else schedule.ctypes.data
         bases[columns["lane_stride"]] = lane_bytes
         bases[columns["flag"]] = self._flag.ctypes.data
+        self._bound = {}
         for index, array in enumerate(inputs):
-            bases[columns[f"input{index}"]] = array.ctypes.data
+            bases[columns[f"input{index}"]] = self._bound[f"input{index}"] = array.ctypes.data
             strides = array.strides if array.ndim > 1 else (*array.strides, array.itemsize)
             bases[columns[f"stride{index}.0"]] = strides[0] // array.itemsize
             bases[columns[f"stride{index}.1"]] = strides[-1] // array.itemsize
         for index, array in enumerate(outputs):
-            bases[columns[f"output{index}"]] = array.ctypes.data
+            bases[columns[f"output{index}"]] = self._bound[f"output{index}"] = array.ctypes.data
         for index, array in enumerate(slots):
             bases[columns[f"slot{index}"]] = array.ctypes.data
         block, update = self._linked.block, self._linked.update
@@ -333,6 +338,37 @@ class Session:
             r[thread, registers.LOW] = min(low, elements)
             r[thread, registers.HIGH] = elements if thread == shares - 1 else min(high, elements)
         return r
+
+    def rebind(
+        self,
+        inputs: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        batch_size: int,
+        last_row: int | None,
+    ) -> None:
+        """Go on, from the row where the epoch stands, with the rows of other arrays, from their first.
+
+        Parameters
+        ----------
+        inputs, outputs : sequence of ndarray
+            Of the dtypes and strides of those the session was made with.
+        batch_size : int
+            At most the one the session was made with.
+        last_row : int or None
+            How many rows the epoch has, if that is known by now.
+        """
+        first_row = self.position
+        found = {f"input{index}": array for index, array in enumerate(inputs)}
+        found |= {f"output{index}": array for index, array in enumerate(outputs)}
+        for name, array in found.items():
+            # Where row 0 of the epoch would be: kernels add the row's number to it.
+            address = array.ctypes.data - first_row * array.strides[0]
+            moved = self.tables, self._linked.block.bases == self._linked.columns[name]
+            np.add(moved[0], address - self._bound[name], out=moved[0], where=moved[1])
+            self._bound[name] = address
+        self._keep[1:3] = inputs, outputs
+        self._q[control.BATCH_SIZE] = batch_size
+        self._q[control.EPOCH_ROWS] = MOST_ROWS if last_row is None else last_row
 
     # ------------------------------------------------------------------ running
     @property

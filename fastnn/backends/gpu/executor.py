@@ -37,6 +37,8 @@ from fastnn.random import shuffle_sides
 
 #: Batches are always gathered, and programs are row-major.
 IN_PLACE = False
+#: Sessions keep the arrays they were made with on the device.
+REBINDS = False
 #: Most bytes of temporaries; a batch that needs more goes through in chunks.
 ARENA_BYTES = 1 << 30
 #: Rows of a chunk are a multiple of this, so that every temporary starts on 256 bytes.

@@ -15,7 +15,7 @@ import contextvars
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fastnn.backends.gpu import fused, library, resident
+from fastnn.backends.gpu import custom, fused, library, resident
 from fastnn.backends.gpu.chain import Chain, recognise
 from fastnn.errors import ArgumentError
 from fastnn.program import Program
@@ -116,7 +116,9 @@ def choose(program: Program, batch: int, wanted: str | None = None) -> Choice:
 
 def _possible(program: Program, batch: int) -> dict[str, Choice]:
     """Return every way the program can run."""
-    found = {}
+    found = {"generic": Choice("generic")}
+    if custom.used_by(program):
+        return found
     chain = recognise(program)
     if chain is not None:
         update = resident.update_of(program)
@@ -126,5 +128,4 @@ def _possible(program: Program, batch: int) -> dict[str, Choice]:
             found["fused"] = Choice("fused", chain)
     if any(map(library.takes, program.block)):
         found["library"] = Choice("library")
-    found["generic"] = Choice("generic")
     return found
