@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fastnn.backends.gpu import compile as compiling
 from fastnn.backends.gpu.compile import Variant
 from fastnn.backends.gpu.lowering import REGISTERS, Launch, Target, blocks, lowers, unregister
-from fastnn.backends.gpu.registers import INDEX
 from fastnn.errors import DeviceError
 from fastnn.program import Program
 
@@ -93,16 +90,16 @@ class Elementwise:
         if defines["BACKWARD"]:
             inputs, output, into = "T dy, T s", "dx", f"dy * {into}"
         self._kernel = compiling.cupy().ElementwiseKernel(
-            f"raw int64 r, {inputs}, int32 units",
+            inputs,
             f"T {output}",
-            f"if (i < r[{INDEX['ROWS']}] * units) {output} = {into}",
+            f"{output} = {into}",
             f"fastnn_{name}" + "_grad" * bool(defines["BACKWARD"]),
         )
 
     def wrap(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
-        """Return the arguments in the kernel's order: registers, inputs, units, output."""
-        registers, *arrays, units = arguments
-        return (registers, *arrays[:-1], np.int32(units), arrays[-1])
+        """Return the arrays, the output last; rows that a short chunk leaves unused are computed as well."""
+        _, *arrays, _ = arguments
+        return tuple(arrays)
 
     def launch(self, grid: tuple[int, ...], block: int, arguments: tuple[Any, ...]) -> None:
         """Launch on the current stream; the first time, compile."""

@@ -42,7 +42,12 @@ def _complete(cp):
     if not hasattr(cp.ndarray, "device"):
         cp.ndarray.device = property(lambda array: getattr(array, "_device", device))
     if not hasattr(cp.ndarray, "__cuda_array_interface__"):
-        cp.ndarray.__cuda_array_interface__ = property(lambda array: array._a.__array_interface__)
+        cp.ndarray.__cuda_array_interface__ = property(
+            lambda array: {
+                "shape": array.shape, "typestr": array.dtype.str, "strides": array.strides,
+                "data": (array.data.ptr, False), "version": 3,
+            }
+        )  # fmt: skip
     runtime = cp.cuda.runtime
     runtime.driverGetVersion = lambda: 13000
     properties = {"name": b"Stand-in", "totalGlobalMem": 1 << 33}
