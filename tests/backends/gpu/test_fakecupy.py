@@ -44,7 +44,7 @@ def test_garbage_is_refused(fake_cupy, twice, arrays):
         twice((1,), (32,), (y[2:], y[:6], F, np.int32(6)))
     with pytest.raises(RuntimeError, match="64"):
         twice((1,), (128,), (x, y, F, N))
-    with pytest.raises(RuntimeError, match="thread .8,0,0.*read out of bounds, 1 bytes past the end of argument 0"):
+    with pytest.raises(RuntimeError, match="read out of bounds, 1 bytes past the end of argument 0"):
         twice((1,), (32,), (x, y, F, np.int32(9)))
 
 
