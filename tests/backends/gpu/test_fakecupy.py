@@ -89,5 +89,12 @@ def test_elementwise_kernels(fake_cupy, arrays):
     np.testing.assert_array_equal(found.get(), expected)
     kernel(x, np.float32(3.0), y)
     np.testing.assert_array_equal(y.get(), expected)
+    with fake_cupy.cuda.Stream() as stream:
+        stream.begin_capture()
+        kernel(x, np.float32(5.0), y)
+        graph = stream.end_capture()
+        for _ in range(3):
+            graph.launch(stream)
+    assert y.get()[0] == 5
     with pytest.raises(TypeError, match="Wrong number"):
         kernel(x)
