@@ -196,7 +196,7 @@ class ElementwiseKernel:
         stats["launches"] += 1
 
         def work():
-            held.clear()  # a captured launch is replayed
+            held = []
             for number, (a, dtype) in enumerate(zip(given, dtypes, strict=True)):
                 values = np.asarray(host(a), dtype)
                 if number < len(self.inputs):
@@ -204,7 +204,6 @@ class ElementwiseKernel:
                 held.append(values)
             loop(*[ctypes.c_void_p(values.ctypes.data) for values in held], ctypes.c_longlong(count))
 
-        held: list[np.ndarray] = []
         (stream or current()).submit(work)
         outputs = given[len(self.inputs) :]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)

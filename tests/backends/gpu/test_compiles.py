@@ -50,6 +50,7 @@ def check(variant, kernel, needs, architecture):
         assert share >= budget["occupancy"], f"{share:.0%} occupancy: {where}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize(("dtype", "architecture"), EVERYTHING if FULL else WHOLE)
 def test_every_variant_compiles_within_its_budget(source, dtype, architecture):
