@@ -4,7 +4,8 @@
 
 20-64-32-1, relu, float32, one thread each; both are given the same weights and must give the same
 numbers. `speed` is onnxruntime's best time over ours, of many short runs by turns in one process. Install
-`onnxruntime` and `onnx` for the comparison; unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE first, as benchmarks.run does.
+`onnxruntime` and `onnx` for the comparison; unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE first, as
+benchmarks.run does.
 """
 
 from __future__ import annotations

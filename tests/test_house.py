@@ -69,6 +69,7 @@ REQUIRED = {"numpy", "numba", "llvmlite", "scipy", "threadpoolctl", "tqdm"}
 
 LONG_FILES = {
     "backends/cpu/activations.py": "one short scalar function for each activation and its derivative",
+    "backends/gpu/executor.py": "a session from its memory to its launches, in the order it happens",
     "backends/cpu/executor.py": "a session from its memory to its threads, in the order it happens",
     "backends/cpu/linear.py": "the four dense products in three layouts, forward and backward on one screen",
     "backends/cpu/vecmath.py": "polynomials of every elementary function in two precisions",
@@ -77,6 +78,7 @@ LONG_FILES = {
 #: Longest function, its docstring not counted, and the exceptions.
 LONGEST_FILE, LONGEST_FUNCTION = 400, 50
 LONG_FUNCTIONS = {
+    ("backends/gpu/executor.py", "__init__"): "the arguments of a session, and its set-up in order",
     ("backends/cpu/activations.py", "softmax"): "both layouts of one kernel, side by side",
     ("ops/activations.py", "elementwise"): "one call registers an op, its gradient and the samples of both",
     ("training/trainer.py", "__init__"): "binds model, data and options to one session of the executor",

@@ -286,7 +286,8 @@ class Session:
         with self._stream:
             for mirror in self._mirrors:
                 mirror.push()
-            self._held["epoch_sums"].set(self._sums)  # a resumed run has put its own there
+            if position:  # a resumed run has put its own there
+                self._held["epoch_sums"].set(self._sums)
             if self._held["log"].size < log_rows * self._count:
                 self._held["log"], self._graph = self._cp.zeros(2 * log_rows * self._count, np.float64), None
                 self._steps = self._bind()

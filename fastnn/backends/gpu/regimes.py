@@ -116,16 +116,15 @@ def choose(program: Program, batch: int, wanted: str | None = None) -> Choice:
 
 def _possible(program: Program, batch: int) -> dict[str, Choice]:
     """Return every way the program can run."""
-    found = {"generic": Choice("generic")}
-    if custom.used_by(program):
-        return found
-    chain = recognise(program)
+    found = {}
+    chain = None if custom.used_by(program) else recognise(program)
     if chain is not None:
         update = resident.update_of(program)
         if update is not None and resident.tile_rows(chain, batch):
             found["resident"] = Choice("resident", chain, update)
         if fused.tile_rows(chain, batch):
             found["fused"] = Choice("fused", chain)
-    if any(map(library.takes, program.block)):
+    if any(map(library.takes, program.block)) and not custom.used_by(program):
         found["library"] = Choice("library")
+    found["generic"] = Choice("generic")
     return found

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.backends.gpu import kernels
+from fastnn.backends.gpu import fused, kernels, resident
 from fastnn.backends.gpu.compile import Variant
 from fastnn.backends.gpu.eager import ArrayRef, Call
 from fastnn.backends.gpu.lowering import Launch, Target
@@ -17,6 +17,7 @@ from fastnn.ops.bookkeeping import METRICS
 from fastnn.ops.dispatch import input_names
 from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Spec
 from fastnn.ops.schedules import RATES
+from fastnn.program import PartSource
 
 #: Rows that launches are laid out for; variants do not depend on it.
 ROWS = 100
@@ -44,6 +45,8 @@ _ROW, _LABEL, _FLAT = Spec((3,)), Spec((1,), kind="int"), Spec((12,), rows=False
 def variants(dtypes: Sequence[str] = ("float32", "float64")) -> list[Variant]:
     """Return every variant that a program of these dtypes, or an op on arrays, can ask for.
 
+    Of the kernels that are compiled for a network's sizes (fused, resident) the committed shapes.
+
     Parameters
     ----------
     dtypes : sequence of {'float32', 'float64'}
@@ -53,7 +56,9 @@ def variants(dtypes: Sequence[str] = ("float32", "float64")) -> list[Variant]:
     list of Variant
         Each once, in an order that does not change.
     """
-    return sorted({launch.variant for launch in launches(dtypes)})
+    found = {launch.variant for launch in launches(dtypes)}
+    committed = (*fused.fused_variants(), *resident.resident_variants())
+    return sorted(found | {variant for variant in committed if variant.dtype in dtypes})
 
 
 def launches(dtypes: Sequence[str] = ("float32", "float64")) -> Iterator[Launch]:
@@ -111,6 +116,10 @@ def _data() -> Iterator[Call]:
     for source in kernels.data.SOURCES:
         for row in (_ROW, _LABEL):
             yield _call("gather", [order, row], [row], {"source": source})
+    index, numbers = Spec((1,), kind="int"), Spec((4, 3), rows=False)
+    for dtype in ("float32", "float64"):
+        part = {"part": PartSource(dtype, 3, 1), "column": 0}
+        yield _call("gather_part", [order, _ROW, index, numbers], [_ROW], part)
     yield _call("store", [_ROW], [_ROW], {})
     yield _call("store", [_ROW, order], [_ROW], {})
     yield _call("accumulate", [Spec((1,))], [Spec((), rows=False)], {})

@@ -31,6 +31,8 @@ def main(architectures):
                 _, log = nvrtc.compile_cubin(text, architecture, compiling.OPTIONS)
                 for name, needs in nvrtc.resources(log).items():
                     _, kernel = owners[name]
+                    if kernel not in compiling.signatures(source):
+                        continue  # of a source that this one uses
                     if needs.spills:
                         print(f"sm_{architecture} {owners[name]} spills {needs.spills} bytes")
                     block = compiling.signatures(source)[kernel][0]

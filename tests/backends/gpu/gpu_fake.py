@@ -14,8 +14,12 @@ SHIM = Path(__file__).resolve().parents[2] / "cuda_on_cpu"
 
 @contextlib.contextmanager
 def fake_gpu():
-    """Put the stand-in in the place of CuPy, and take it out again with all that was compiled for it."""
+    """Put the stand-in in the place of CuPy, and take it out again with all that was compiled for it.
+
+    Programs run one kernel an instruction: the other regimes have tests of their own.
+    """
     from fastnn.backends.gpu import compile as compiling
+    from fastnn.backends.gpu import regimes
 
     before = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "cupy"}
     for name in before:
@@ -27,7 +31,8 @@ def fake_gpu():
         cp = fakecupy.install()
         _complete(cp)
         compiling.forget()
-        yield cp
+        with regimes.preferred("generic"):
+            yield cp
     finally:
         sys.path.remove(str(SHIM))
         for name in [name for name in sys.modules if name.split(".")[0] == "cupy"]:

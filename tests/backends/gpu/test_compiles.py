@@ -83,10 +83,13 @@ def test_budgets_name_every_kernel_and_nothing_else():
 
 def test_every_kernel_is_launched_by_an_instruction_or_by_the_session():
     launched = {(one.variant.source, one.name) for one in launches(("float32",))}
-    session = {("data", "start"), ("data", "tick"), ("data", "next_chunk")}
+    session = {("data", "start"), ("data", "tick"), ("data", "next_chunk"), ("data", "set_register")}
     after_cublas = {("activations", "bias_activation")}
     named = {(source, kernel) for source, table in BUDGETS.items() for kernel in table}
-    assert named == launched | session | after_cublas
+    by_size = {(one.source, kernel) for one in variants() for kernel in compiling.signatures(one.source)} & {
+        ("fused", "fused"), ("fused", "sum_blocks"), ("resident", "resident"),
+    }  # fmt: skip
+    assert named == launched | session | after_cublas | by_size
 
 
 def test_a_spill_and_a_kernel_over_budget_are_found():

@@ -227,7 +227,7 @@ def test_wide_rows_start_on_a_sector(opened):
 
     for regime in ("fused", "generic"):
         weights, _ = opened.fit(build, x=x, regime=regime)
-        assert opened.trained._strides[:2] == [(48, 1), (1, 1)]
+        assert opened.trained._strides[:2] == [(48, 1, 0), (1, 1, 0)]
         expected, _ = opened.fit(build, "cpu", x=x)
         assert largest(weights, expected) < 1e-12
 

@@ -8,7 +8,7 @@ import pytest
 
 from fastnn import optimizers
 from fastnn.backends.gpu import compile as compiling
-from fastnn.backends.gpu import executor
+from fastnn.backends.gpu import executor, regimes
 from fastnn.backends.gpu.variants import variants
 from fastnn.layers import (
     Add,
@@ -22,6 +22,14 @@ from fastnn.layers import (
     LayerNormalization,
 )
 from fastnn.models import Model, Sequential
+
+
+@pytest.fixture(autouse=True)
+def one_kernel_an_instruction():
+    """The other regimes have tests of their own."""
+    with regimes.preferred("generic"):
+        yield
+
 
 ROWS, COLUMNS = 90, 5
 rng = np.random.default_rng(0)
