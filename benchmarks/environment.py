@@ -13,7 +13,7 @@ from typing import Any
 REMOVED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
-def child_env(threads: int, cache_dir: str | None = None) -> dict[str, str]:
+def child_env(threads: int, cache_dir: str | None = None, device: str = "cpu") -> dict[str, str]:
     """The parent's environment, thread counts pinned; compiler caches in `cache_dir` if one is given."""
     env = {k: v for k, v in os.environ.items() if k not in REMOVED}
     for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB", "BLIS", "NUMBA"):
@@ -22,9 +22,17 @@ def child_env(threads: int, cache_dir: str | None = None) -> dict[str, str]:
     # full-batch loops of NumPy and PyTorch spend up to a fourth of their time in page faults.
     env |= {"MALLOC_MMAP_THRESHOLD_": str(2**28), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
     env["TF_NUM_INTRAOP_THREADS"] = env["TF_NUM_INTEROP_THREADS"] = str(threads)
-    env |= {"TF_CPP_MIN_LOG_LEVEL": "2", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    env["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    if device == "cpu":
+        env |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    else:  # one device for all; neither TensorFlow nor JAX takes all of its memory, and nobody rounds to TF32
+        env.setdefault("CUDA_VISIBLE_DEVICES", "0")
+        env |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+                "NVIDIA_TF32_OVERRIDE": "0", "FASTNN_GPU_SELFCHECK": "0"}  # fmt: skip
     env["PYTHONHASHSEED"] = "0"
-    if threads == 1:  # JAX's documented way to one thread; with more, its pool follows the process's cores
+    if (
+        threads == 1 and device == "cpu"
+    ):  # JAX's documented way to one thread; with more, its pool follows the process's cores
         env["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     if cache_dir is not None:
         for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "FASTNN_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR",

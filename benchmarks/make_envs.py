@@ -21,7 +21,9 @@ def make(folder: Path, name: str, pip_args: list[str]) -> None:
     print(f"{target}: {PINS[name].name}", flush=True)
     if not (target / "bin" / "python").exists():
         venv.create(target, with_pip=True)
-    pip = [str(target / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps"]
+    pip = [str(target / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    if not PINS[name].read_text().startswith("# with dependencies"):
+        pip.append("--no-deps")
     subprocess.run([*pip, "--requirement", str(PINS[name]), *pip_args], check=True)
     subprocess.run([str(target / "bin" / "python"), "-m", "pip", "check"], check=True)
 
@@ -33,9 +35,10 @@ def main() -> None:
         arguments, pip_args = arguments[:cut], arguments[cut + 1 :]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.make_envs", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", nargs="+", choices=list(PINS), default=list(PINS))
+    parser.add_argument("--only", nargs="+", choices=list(PINS), help="by default those of the CPU")
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     args = parser.parse_args(arguments)
-    for name in args.only:
+    for name in args.only or [name for name in PINS if name.endswith("-gpu") == (args.device == "gpu")]:
         make(args.folder, name, pip_args)
 
 

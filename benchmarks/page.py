@@ -1,7 +1,8 @@
 """Writes docs/benchmarks.md and its figures from the committed results: `python -m benchmarks.page`.
 
-Every number on the page comes from `results/*.json`; the words about a workload come from `remarks.md`. Where
-two files have the same workload at the same thread count, the newer one counts, whole: ratios are of one run.
+Every number on the page comes from `results/*.json`, the CPU's; the words about a workload come from
+`remarks.md`. Where two files have the same workload at the same thread count, the newer one counts, whole:
+ratios are of one run.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ Row = dict[str, Any]
 def read_results(folder: Path = HERE / "results") -> dict[str, Any]:
     """One result of all files: the newest rows of each workload, thread count and cache."""
     files = {path: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    # A GPU's rows have the same names and other limits: they are no newer run of the CPU's.
+    files = {path: result for path, result in files.items() if result.get("device", "cpu") == "cpu"}
     newest: dict[tuple[Any, ...], tuple[str, Path]] = {}
     for path, result in files.items():
         for row in result["rows"]:
@@ -222,7 +225,7 @@ def generate(result: dict[str, Any], remarks: dict[str, str]) -> str:
         for name in names:
             lines += workload_lines(name, result, remarks)
     lines += sweep_lines(result) + thread_lines(result)
-    left = [name for name in WORKLOADS if name not in result["workloads"]]
+    left = [n for n, w in WORKLOADS.items() if "cpu" in w.devices and n not in result["workloads"]]
     if left:
         lines += ["## Not measured yet", "", "Described in the code, without a committed result: "
                   + ", ".join(f"`{name}`" for name in left) + ".", ""]  # fmt: skip

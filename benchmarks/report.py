@@ -63,6 +63,20 @@ def add_limits(rows: list[dict[str, Any]], workloads: dict[str, Any], limits: di
             row["fraction_of_floor"] = row["floor_us"] / row["median_us"]
 
 
+def add_floors(rows: list[dict[str, Any]], workloads: dict[str, Any], limits: dict[str, Any]) -> None:
+    """Adds the two floors of a step on a GPU in microseconds: arithmetic by rate, bytes by bandwidth."""
+    for row in rows:
+        w = workloads[row["workload"]]
+        if w["kind"] != "steps" or "median_us" not in row:
+            continue
+        rate = limits["flops" if w["dtype"] == "float32" else "flops64"]
+        for name, work, most in (
+            ("flops", w["step_flops"], rate),
+            ("bytes", w["gpu_step_bytes"], limits["bandwidth"]),
+        ):
+            row[f"floor_{name}_us"] = 1e6 * work / most if most else None
+
+
 def _number(value: float | None, form: str = ".3g", suffix: str = "") -> str:
     if value is None:
         return "-"
@@ -72,29 +86,35 @@ def _number(value: float | None, form: str = ".3g", suffix: str = "") -> str:
 HEAD = ("workload", "threads", "rival",
         "us/step", "IQR", "x ours", "first call s", "of peak", "of floor", "MB", "cpu", "loss",
         "note")  # fmt: skip
+#: On a GPU the two floors themselves stand in the place of the shares of the processor's.
+GPU_HEAD = (*HEAD[:7], "flops floor", "bytes floor", *HEAD[9:])
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    lines = [HEAD]
+def table(rows: list[dict[str, Any]], device: str = "cpu") -> str:
+    head = HEAD if device == "cpu" else GPU_HEAD
+    lines = [head]
     for r in rows:
         name = r["rival"] + ("*" if r.get("deviation") else "")
         start = (r["workload"] + (f", {r['cache']} cache" if "cache" in r else ""), str(r["threads"]), name)
         if "median_us" not in r:
             why = r.get("unsupported") or r.get("error", "")
-            lines.append((*start, "-", *[""] * 8, why))
+            lines.append((*start, "-", *[""] * (len(head) - 5), why))
             continue
         note = r.get("verdict", "").removeprefix("ok")
         if "total_s" in r:
             note += f"; {r['total_s']:.2f} s from import to the end of fit"
         elif "models" in r:
             note += f"; {r['median_us'] * r['steps_per_model'] / 1e3:.3g} ms a model"
+        if device == "cpu":
+            limits = [_number(r.get(f"fraction_of_{name}"), ".0%") for name in ("peak", "floor")]
+        else:
+            limits = [_number(r.get(f"floor_{name}_us")) for name in ("flops", "bytes")]
         lines.append((
             *start, _number(r["median_us"]), _number(r["iqr_us"]), _number(r.get("ratio_to_ours")),
-            _number(r.get("first_call_s"), ".2f"), _number(r.get("fraction_of_peak"), ".0%"),
-            _number(r.get("fraction_of_floor"), ".0%"), _number(r.get("peak_mb"), ".0f"),
+            _number(r.get("first_call_s"), ".2f"), *limits, _number(r.get("peak_mb"), ".0f"),
             _number(r.get("cpu_share"), ".2f"), _number(r.get("final_loss"), ".4f"), note.lstrip("; "),
         ))  # fmt: skip
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     out, last = [], None
     for line in lines:
         if last is not None and line[:2] != last:

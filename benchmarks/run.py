@@ -21,8 +21,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.environment import REMOVED, child_env, load, machine
-from benchmarks.report import add_limits, compare, judge, summarise, table
-from benchmarks.rivals import RIVALS
+from benchmarks.report import add_floors, add_limits, compare, judge, summarise, table
+from benchmarks.rivals import RIVALS_ON
 from benchmarks.workloads import QUICK, WORKLOADS, Workload
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +48,7 @@ class Worker:
         self.process = subprocess.Popen(
             [python, "-m", "benchmarks.worker", json.dumps(job)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, cwd=ROOT,
-            env=child_env(job["threads"], cache_dir) | {"PYTHONPATH": PATH},
+            env=child_env(job["threads"], cache_dir, job.get("device", "cpu")) | {"PYTHONPATH": PATH},
         )  # fmt: skip
 
     def read(self, limit: float) -> dict[str, Any]:
@@ -94,13 +94,14 @@ class Runner:
         return str(Path(self.args.env_dir).resolve() / f"bench-{env}" / "bin" / "python")
 
     def start(self, rival: str, w: Workload, threads: int, cache_dir: str | None = None) -> Worker:
-        r = RIVALS[rival]
+        r = RIVALS_ON[self.args.device][rival]
         job = {"module": r.module, "variant": r.variant, "workload": w.name, "threads": threads,
-               "cpus": self.cpus[:threads], "min_time": self.args.min_time}  # fmt: skip
+               "cpus": self.cpus[:threads], "min_time": self.args.min_time, "device": r.device}  # fmt: skip
         return Worker(self.python(r.env), job, cache_dir)
 
-    def ask(self, env: str, module: str, threads: int) -> dict[str, Any]:
-        worker = Worker(self.python(env), {"module": module, "threads": threads, "cpus": self.cpus[:threads]})
+    def ask(self, env: str, module: str, threads: int, device: str = "cpu") -> dict[str, Any]:
+        job = {"module": module, "threads": threads, "cpus": self.cpus[:threads], "device": device}
+        worker = Worker(self.python(env), job)
         try:
             return worker.read(START_LIMIT_S)
         finally:
@@ -120,8 +121,8 @@ class Runner:
     def rivals(self, w: Workload, threads: int) -> list[str]:
         if self.args.rivals is not None:
             return list(self.args.rivals)
-        known = list(RIVALS) if self.args.env_dir else importable()
-        return w.rivals_for(threads, known)
+        known = available(self.args)
+        return w.rivals_for(threads, known) if self.args.device == "cpu" else known
 
     def measure(self, w: Workload, threads: int) -> list[dict[str, Any]]:
         """All rivals on one workload, taking turns."""
@@ -194,11 +195,14 @@ class Runner:
         return sorted(rows.values(), key=lambda r: r["cache"])
 
     def run(self) -> dict[str, Any]:
+        gpu = self.args.device == "gpu"
+        before = {"gpu": self.ask("fastnn-gpu", "gpu_limits", 1, "gpu")} if gpu else {"limits": self.limits()}
         result: dict[str, Any] = {
             "machine": machine(),
             "method": {"repeats": self.args.repeats, "min_time_s": self.args.min_time, "cpus": self.cpus,
-                       "environment_1_thread": _difference(child_env(1))},
-            "limits": self.limits(),
+                       "environment_1_thread": _difference(child_env(1, device=self.args.device))},
+            "device": self.args.device,
+            **before,
             "workloads": {name: WORKLOADS[name].describe() for name in self.args.workloads},
             "rows": [],
             "not_run": [],
@@ -220,17 +224,21 @@ class Runner:
                 result["rows"] += rows
                 save(result, self.args.out)
             result["seconds"][name] = round(time.perf_counter() - began, 1)
-        result["limits"] = self.limits(result["limits"])
         result["machine"]["load_average_after"] = load()
-        add_limits(result["rows"], result["workloads"], result["limits"])
+        if gpu:
+            add_floors(result["rows"], result["workloads"], result["gpu"])
+        else:
+            result["limits"] = self.limits(result["limits"])
+            add_limits(result["rows"], result["workloads"], result["limits"])
         result["minutes"] = round((time.perf_counter() - self.began) / 60, 1)
         save(result, self.args.out)
         return result
 
 
-def importable() -> list[str]:
-    """The rivals whose packages this Python has."""
-    return [name for name, rival in RIVALS.items() if all(find_spec(package) for package in rival.needs)]
+def available(args: argparse.Namespace) -> list[str]:
+    """The device's rivals; without --env-dir those whose packages this Python has."""
+    on = RIVALS_ON[args.device]
+    return [name for name, rival in on.items() if args.env_dir or all(map(find_spec, rival.needs))]
 
 
 def last_cache() -> int:
@@ -250,12 +258,48 @@ def save(result: dict[str, Any], out: str | None) -> None:
         Path(out).write_text(json.dumps(result, indent=1) + "\n")
 
 
+def fill_in(args: argparse.Namespace) -> None:
+    """What was not named: all that the device has, or a few of each kind for a smoke test."""
+    if args.quick:
+        args.repeats, args.min_time, args.threads, args.budget = 3, 0.05, [1], 4.0
+        if args.rivals is None:
+            args.rivals = [name for name in QUICK_RIVALS if name in available(args)]
+    if args.workloads is None:
+        names = QUICK if args.quick else WORKLOADS
+        args.workloads = [name for name in names if args.device in WORKLOADS[name].devices]
+    args.threads = args.threads or ([1, 2] if args.device == "cpu" else [1])
+
+
+def print_result(args: argparse.Namespace, result: dict[str, Any]) -> None:
+    """The machine's limits, the table and, if asked for, the figure."""
+    if args.device == "gpu":
+        rates = [f"{result['gpu'][name] / 1e9:.0f}" for name in ("bandwidth", "flops")]
+        print(f"{result['gpu']['name']}: {rates[0]} GB/s, {rates[1]} GFLOP/s; the floors are in us\n")
+    else:
+        limits = result["limits"]
+        memory = [f"{gb:.0f} GB/s with {n}" for n, gb in limits["gb_per_s"].items()]
+        print(
+            f"one core, float32: {limits['gflops']['float32']:.0f} GFLOP/s in products, "
+            f"{limits['exp_per_ns']['float32']:.1f} exponentials a nanosecond; "
+            f"memory: {', '.join(memory)} thread(s)\n"
+        )
+    print(table(result["rows"], args.device))
+    if result["not_run"]:
+        print(f"\nnot run, {args.budget:g} minutes were over: {', '.join(result['not_run'])}")
+    if args.figure:
+        # Imported when asked for: matplotlib may be missing.
+        from benchmarks.figures import ratios
+
+        print(f"\nfigure: {ratios(result, args.figure)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
+    parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), help="default: the device's")
     rivals_help = "default: those the workload names; without --env-dir, of these, those this Python has"
-    parser.add_argument("--rivals", nargs="+", choices=list(RIVALS), help=rivals_help)
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    names = sorted({name for on in RIVALS_ON.values() for name in on})
+    parser.add_argument("--rivals", nargs="+", choices=names, help=rivals_help)
+    parser.add_argument("--threads", nargs="+", type=int, help="default: 1 2; on a GPU 1")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--min-time", type=float, default=0.2, help="seconds of work in one repeat")
     budget_help = "minutes after which no further workload is begun; those left are listed as not run"
@@ -264,33 +308,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=quick_help)
     parser.add_argument("--figure", help="PNG file of the ratios to fastnn (needs matplotlib)")
     parser.add_argument("--env-dir", help="the folder given to benchmarks.make_envs (else: this Python)")
-    parser.add_argument("--device", choices=["cpu"], default="cpu")
+    parser.add_argument("--device", choices=list(RIVALS_ON), default="cpu")
     parser.add_argument("--cpus", nargs="+", type=int, help="cores to pin to: the first as many as threads")
     parser.add_argument("--out", help="JSON file, say benchmarks/results/NAME.json")
     args = parser.parse_args()
-    if args.quick:
-        args.repeats, args.min_time, args.threads, args.budget = 3, 0.05, [1], 4.0
-        if args.workloads == list(WORKLOADS):
-            args.workloads = list(QUICK)
-        if args.rivals is None:
-            known = list(RIVALS) if args.env_dir else importable()
-            args.rivals = [name for name in QUICK_RIVALS if name in known]
+    absent = [name for name in args.rivals or () if name not in RIVALS_ON[args.device]]
+    if absent:
+        there = ", ".join(RIVALS_ON[args.device])
+        parser.error(f"not on the {args.device}: {', '.join(absent)}. There: {there}")
+    apart = [name for name in args.workloads or () if WORKLOADS[name].kind in ("many", "predict")]
+    if apart and args.device == "gpu":
+        parser.error(f"populations and predictions are timed on the CPU only: {', '.join(apart)}")
+    fill_in(args)
     print(f"{' and '.join(REMOVED)} are unset in every measured process.")
     result = Runner(args).run()
-    limits = result["limits"]
-    print(
-        f"one core, float32: {limits['gflops']['float32']:.0f} GFLOP/s in products, "
-        f"{limits['exp_per_ns']['float32']:.1f} exponentials a nanosecond; "
-        f"memory: {', '.join(f'{gb:.0f} GB/s with {n}' for n, gb in limits['gb_per_s'].items())} thread(s)\n"
-    )
-    print(table(result["rows"]))
-    if result["not_run"]:
-        print(f"\nnot run, {args.budget:g} minutes were over: {', '.join(result['not_run'])}")
-    if args.figure:
-        # Imported when asked for: matplotlib may be missing.
-        from benchmarks.figures import ratios
-
-        print(f"\nfigure: {ratios(result, args.figure)}")
+    print_result(args, result)
     if args.out:
         print(f"\nwritten to {args.out}")
 

@@ -207,6 +207,14 @@ def predictions(
     return run, len(parts)
 
 
+def gpu_limits(send: Callable[[dict[str, Any]], None]) -> None:
+    """The device's name, driver and limits as its driver states them: the floors are counted from these."""
+    from fastnn.backends.gpu.compile import cupy
+    from fastnn.backends.gpu.limits import describe
+
+    send(describe(cupy())._asdict())
+
+
 def main() -> None:
     job = json.loads(sys.argv[1])
     os.sched_setaffinity(0, job["cpus"])  # before any library counts the cores
@@ -224,6 +232,8 @@ def main() -> None:
             send(importlib.import_module("benchmarks.limits").measure(job["threads"]))
         elif job["module"] == "exponentials":
             send(importlib.import_module("benchmarks.limits").our_exponentials())
+        elif job["module"] == "gpu_limits":
+            gpu_limits(send)
         else:
             serve(job, send)
     except Unsupported as reason:

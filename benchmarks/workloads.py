@@ -50,6 +50,7 @@ class Workload:
         str, ...
     ] = ()  # who runs when nobody is named; () is all. With more threads: fewer, see below
     sweep: tuple[str, float] = ("", 0.0)  # the varied quantity and its value, for curves and fitted slopes
+    devices: tuple[str, ...] = ("cpu",)  # where it is run by default
     notes: str = field(default="", compare=False)
 
     @property
@@ -75,7 +76,8 @@ class Workload:
         return 2 * self.batch_size * products
 
     def describe(self) -> dict[str, Any]:
-        derived = ("steps_per_epoch", "step_flops", "step_exps", "step_bytes", "resident_bytes", "parameters")
+        derived = ("steps_per_epoch", "step_flops", "step_exps", "step_bytes", "gpu_step_bytes",
+                   "resident_bytes", "parameters")  # fmt: skip
         return asdict(self) | {name: getattr(self, name) for name in derived}
 
     @property
@@ -101,6 +103,17 @@ class Workload:
         slots = {"adam": 2, "rmsprop": 1, "sgd": 1}[self.optimizer]
         times = 1 if self.kind == "predict" else 2 * (1 + slots) + 1
         return {"rows": self.batch_size * self.sizes[0] * size, "state": times * self.parameters * size}
+
+    @property
+    def gpu_step_bytes(self) -> int:
+        """Bytes of a step on a GPU if its caches were perfect: rows, parameters, gradients and state.
+
+        Parameters are read forward and by the update, gradients once; the update writes parameters, the
+        backward pass gradients; state is read and written.
+        """
+        slots = 2 if self.optimizer == "adam" else 1
+        numbers = self.batch_size * (self.sizes[0] + 1) + self.parameters * (5 + 2 * slots)
+        return numbers * np.dtype(self.dtype).itemsize
 
     @property
     def resident_bytes(self) -> dict[str, int]:
@@ -240,6 +253,7 @@ def prediction_error(w: Workload, weights: Weights, X: np.ndarray, predicted: np
 ADAM = ("adam", (("learning_rate", 1e-3), ("beta_1", 0.9), ("beta_2", 0.999), ("epsilon", 1e-7)))
 SGD = ("sgd", (("learning_rate", 0.1), ("momentum", 0.5)))
 RMSPROP = ("rmsprop", (("learning_rate", 1e-2), ("rho", 0.9), ("epsilon", 1e-7)))
+BOTH = ("cpu", "gpu")
 BCE, CCE = "binary_crossentropy", "sparse_categorical_crossentropy"
 
 #: Who runs by default where not all do: the whole list must take less than an hour on two cores.
@@ -304,15 +318,18 @@ def _returns44(batch: int, dropout: float) -> Workload:
 _ALL = [
     # A learning rate of 5 on the mean loss of 50,000 rows is 1e-4 on the summed loss.
     Workload("circles_full", "circles", 50_000, (2, 3, 2), "sigmoid", CCE,
-             "sgd", (("learning_rate", 5.0), ("momentum", 0.5)), 50_000, check_epochs=100, tolerance=0.002),
+             "sgd", (("learning_rate", 5.0), ("momentum", 0.5)), 50_000, check_epochs=100, tolerance=0.002,
+             devices=BOTH),
     Workload("circles_b128", "circles", 50_000, (2, 3, 2), "sigmoid", CCE, *RMSPROP, 128,
-             check_epochs=2, tolerance=0.01),
-    _returns("returns_b32"),
+             check_epochs=2, tolerance=0.01, devices=BOTH),
+    _returns("returns_b32", devices=BOTH),
     _returns("returns_b32_nodropout", dropout=0.0, rivals=(*MAIN, "keras", "torch:compile")),
-    _returns("returns_b512", batch_size=512, check_epochs=20, rivals=(*MAIN, "keras", "torch:compile")),
+    _returns("returns_b512", batch_size=512, check_epochs=20, rivals=(*MAIN, "keras", "torch:compile"),
+             devices=BOTH),
     _returns("returns_b512_nodropout", batch_size=512, check_epochs=20, dropout=0.0, rivals=MAIN),
+    _returns("returns_b8192", batch_size=8192, check_epochs=100, dropout=0.0, devices=("gpu",)),
     Workload("wide_b256", "random_table", 8_192, (512, 1024, 1024, 10), "relu", CCE,
-             "adam", (("learning_rate", 3e-4), *ADAM[1][1:]), 256, tolerance=0.06),
+             "adam", (("learning_rate", 3e-4), *ADAM[1][1:]), 256, tolerance=0.06, devices=BOTH),
     _fresh("fresh_small", threads=(1,)),
     _fresh("fresh_widths", vary_width=True, threads=(1,), rivals=MAIN,
            notes="as fresh_small, but no two models have the same shapes"),

@@ -19,6 +19,7 @@ _NAMES = {
     "Input": "fastnn.layers",
     "Model": "fastnn.models",
     "Sequential": "fastnn.models",
+    "devices": "fastnn.backends.devices",
     "gradient_check": "fastnn.gradcheck",
     "load_model": "fastnn.models",
     "set_random_seed": "fastnn.random",

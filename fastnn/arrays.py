@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from fastnn.errors import DataError, DtypeError, ShapeError
 READABLE = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool")
 #: Values looked at when searching for text among objects.
 _SAMPLE = 1000
+#: Numbers looked at together when searching for those that are not finite.
+_CHUNK_NUMBERS = 1 << 20
 
 
 def to_array(data: Any, where: str) -> tuple[np.ndarray, list[str] | None]:
@@ -164,24 +167,38 @@ def check_finite(
     """
     if array.dtype.kind != "f" or not array.size:
         return
-    limit = float(np.finfo(dtype).max)
+    # (a float32 array is compared in float32, in which the largest float64 would be infinite)
+    limit = min(float(np.finfo(dtype).max), float(np.finfo(array.dtype).max))
     with np.errstate(all="ignore"):
         total = float(array.sum())  # one pass, no temporary
         # (the sum of good data is finite, and not as large as the largest float)
-        if abs(total) < limit:
-            return
-        bad = ~(np.abs(array) <= limit)
-    if not bad.any():
-        return
-    bad = bad.reshape(len(array), -1)
-    rows = np.flatnonzero(bad.any(axis=1))
-    first = array.reshape(len(array), -1)[bad][0]
-    place = ""
-    if array.ndim > 1:
-        column = int(np.flatnonzero(bad.any(axis=0))[0])
-        first = array.reshape(len(array), -1)[bad[:, column], column][0]
-        place = f" in column {columns[column]!r}" if columns else f" in column {column}"
-    raise not_finite(where, first, dtype, place, int(rows[0]), int(bad.sum()), len(rows))
+        if not abs(total) < limit:
+            _refuse_not_finite(array, where, columns, dtype, limit)
+
+
+def _refuse_not_finite(
+    array: np.ndarray, where: str, columns: Sequence[str] | None, dtype: str, limit: float
+) -> None:
+    """Look for values that are not finite, some rows at a time: the array may be larger than memory."""
+    row = column = -1
+    value = math.nan
+    values = rows = 0
+    step = max(1, _CHUNK_NUMBERS * len(array) // array.size)
+    for start in range(0, len(array), step):
+        part = array[start : start + step].reshape(min(step, len(array) - start), -1)
+        bad = ~(np.abs(part) <= limit)
+        if not bad.any():
+            continue
+        row = start + int(bad.any(axis=1).argmax()) if row < 0 else row
+        leftmost = int(bad.any(axis=0).argmax())
+        if column < 0 or leftmost < column:
+            column, value = leftmost, float(part[bad[:, leftmost], leftmost][0])
+        values, rows = values + int(bad.sum()), rows + int(bad.any(axis=1).sum())
+    if values:
+        place = ""
+        if array.ndim > 1:
+            place = f" in column {columns[column]!r}" if columns else f" in column {column}"
+        raise not_finite(where, value, dtype, place, row, values, rows)
 
 
 def not_finite(

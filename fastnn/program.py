@@ -128,3 +128,19 @@ class Program:
     whole_batch: bool = False
     flops_per_row: int = 0
     linked: Any = field(default=None, repr=False, compare=False)
+
+
+def product_flops(node: Any) -> int:
+    """Return the arithmetic of a dense product for one row, 0 for any other op.
+
+    Parameters
+    ----------
+    node : Instruction, or anything with `op`, and `inputs` and `outputs` that have a `spec`
+    """
+    if node.op in ("dense", "dense_dx"):
+        k, u = node.inputs[1].spec.shape
+        return int(2 * k * u * (node.outputs[0].spec.size // (u if node.op == "dense" else k)))
+    if node.op == "dense_dw":
+        k, u = node.outputs[0].spec.shape
+        return int(2 * k * u * (node.inputs[1].spec.size // u))
+    return 0

@@ -62,14 +62,15 @@ def test_a_void_row_wins_nothing(page, result):
 def test_the_newest_run_of_a_workload_counts_whole(page, tmp_path):
     import json
 
-    def write(name, date, rivals):
+    def write(name, date, rivals, **more):
         rows = [{"workload": "w", "threads": 1, "rival": rival, "median_us": 1.0} for rival in rivals]
         (tmp_path / name).write_text(
-            json.dumps({"machine": {"date": date}, "rows": rows, "workloads": {"w": {}}})
+            json.dumps({"machine": {"date": date}, "rows": rows, "workloads": {"w": {}}, **more})
         )
 
     write("new.json", "2026-02-01", ["fastnn"])
     write("old.json", "2026-01-01", ["fastnn", "torch"])
+    write("gpu.json", "2026-03-01", ["fastnn", "jax:scan"], device="gpu")
     rows = page.read_results(tmp_path)["rows"]
     assert [(r["rival"], r["file"]) for r in rows] == [("fastnn", "new.json")]
 

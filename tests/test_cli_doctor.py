@@ -49,6 +49,8 @@ def test_doctor_shows_versions_machine_and_cache(run, monkeypatch):
         "cores",
         "threads",
         "BLAS",
+        "GFLOP/s",
+        "GB/s",
         "cache",
         "kernel",
     ):

@@ -48,7 +48,8 @@ def test_what_is_public_has_a_docstring(name):
 
 
 @pytest.mark.parametrize(
-    "method", ["compile", "fit", "evaluate", "predict", "train_on_batch", "summary", "from_config"]
+    "method",
+    ["compile", "fit", "evaluate", "predict", "train_on_batch", "summary", "from_config", "explain_speed"],
 )
 def test_arguments_are_documented(method):
     function = getattr(fastnn.Model, method)

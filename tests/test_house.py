@@ -48,8 +48,7 @@ DYNAMIC = {
     "cli/__init__.py": "a command imports only what it needs",
     "data/__init__.py": "its transformers derive from classes of scikit-learn, which may be missing",
     "ops/custom.py": "the op table stands below the backends that it tells of a new op",
-    "ops/dispatch.py": "the op table stands below the backends that it calls",
-    "ops/updates.py": "the op table stands below the backends that it calls",
+    "ops/libraries.py": "the op table stands below the backends that it calls",
 }
 #: Rooms that name the CPU backend itself.
 NAMES_THE_CPU = {
@@ -57,7 +56,7 @@ NAMES_THE_CPU = {
     "cli/cache.py": "describes the kernel cache",
     "cli/doctor.py": "describes BLAS and cores",
     "ops/custom.py": "tells it of a user's op",
-    "ops/dispatch.py": "finds the backend of an array",
+    "ops/libraries.py": "finds the backend of an array",
 }
 #: Packages that may be missing: imported inside functions.
 OPTIONAL = {
@@ -71,6 +70,7 @@ REQUIRED = {"numpy", "numba", "llvmlite", "scipy", "threadpoolctl", "tqdm"}
 
 LONG_FILES = {
     "backends/cpu/activations.py": "one short scalar function for each activation and its derivative",
+    "backends/gpu/executor.py": "a session from its memory to its launches, in the order it happens",
     "backends/cpu/executor.py": "a session from its memory to its threads, in the order it happens",
     "backends/cpu/linear.py": "the four dense products in three layouts, forward and backward on one screen",
     "backends/cpu/vecmath.py": "polynomials of every elementary function in two precisions",
@@ -79,6 +79,7 @@ LONG_FILES = {
 #: Longest function, its docstring not counted, and the exceptions.
 LONGEST_FILE, LONGEST_FUNCTION = 400, 50
 LONG_FUNCTIONS = {
+    ("backends/gpu/executor.py", "__init__"): "the arguments of a session, and its set-up in order",
     ("backends/cpu/activations.py", "softmax"): "both layouts of one kernel, side by side",
     ("ops/activations.py", "elementwise"): "one call registers an op, its gradient and the samples of both",
     ("training/trainer.py", "__init__"): "binds model, data and options to one session of the executor",

@@ -27,6 +27,7 @@ class Rival:
     env: str  # its environment: env/<env>.txt, installed as <env-dir>/bench-<env>
     variant: str = ""
     needs: tuple[str, ...] = ()  # what must be importable where all rivals run in one Python
+    device: str = "cpu"
 
 
 _TORCH, _JAX, _TF = ("torch",), ("jax", "optax"), ("tensorflow", "keras")
@@ -52,3 +53,15 @@ RIVALS = {
     "jax:vmap": Rival("jax_", "jax", "vmap", _JAX),
     "onnxruntime": Rival("onnxruntime_", "onnxruntime", needs=("onnxruntime", "onnx")),
 }
+#: On a CUDA machine; none of these has run on one yet.
+GPU_RIVALS = {
+    "fastnn": Rival("fastnn_gpu", "fastnn-gpu", needs=("cupy",), device="gpu"),
+    "torch": Rival("torch_gpu", "torch-gpu", needs=_TORCH, device="gpu"),
+    "torch:compile": Rival("torch_gpu", "torch-gpu", "compile", needs=_TORCH, device="gpu"),
+    "torch:graph": Rival("torch_gpu", "torch-gpu", "graph", needs=_TORCH, device="gpu"),
+    "tensorflow:step": Rival("tensorflow_gpu", "tensorflow-gpu", "step", needs=_TF, device="gpu"),
+    "tensorflow:loop": Rival("tensorflow_gpu", "tensorflow-gpu", "loop", needs=_TF, device="gpu"),
+    "jax:step": Rival("jax_gpu", "jax-gpu", "step", needs=_JAX, device="gpu"),
+    "jax:scan": Rival("jax_gpu", "jax-gpu", "scan", needs=_JAX, device="gpu"),
+}
+RIVALS_ON = {"cpu": RIVALS, "gpu": GPU_RIVALS}

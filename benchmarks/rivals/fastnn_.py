@@ -19,6 +19,8 @@ def deviation(w: Workload, variant: str) -> str:
 
 
 class Model:
+    device = "cpu"
+
     def __init__(
         self, w: Workload, X: np.ndarray, y: np.ndarray, weights: Weights | None, threads: int, variant: str
     ) -> None:
@@ -30,7 +32,7 @@ class Model:
                 layers.append(Dropout(w.dropout))
         layers.append(Dense(outputs, activation=OUTPUTS[w.loss]))
         self.model = Sequential(layers, seed=w.seed, dtype=w.dtype)
-        self.model.compile(optimizer=OPTIMIZERS[w.optimizer](**w.params), loss=w.loss)
+        self.model.compile(optimizer=OPTIMIZERS[w.optimizer](**w.params), loss=w.loss, device=self.device)
         if weights is not None:
             self.model.set_weights([array for pair in weights for array in pair])
         self.X, self.y = X, targets(w, y)

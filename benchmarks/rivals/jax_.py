@@ -130,14 +130,17 @@ class Model:
         if not w.shuffle:
             self.state = self.one_step(self.state, X, y, 0, w.rows)
             return
-        # Drawn on the host: XLA's CPU sort makes jax.random.permutation of 64,000 rows many times slower.
-        order = self.rng.permutation(w.rows).astype(np.int32)
+        order = self.order()
         if self.scan:
             self.state = self.epoch(self.state, X, y, order)
             return
         X, y = take(X, order), take(y, order)
         for start in range(0, w.rows, w.batch_size):
             self.state = self.one_step(self.state, X, y, start, min(w.batch_size, w.rows - start))
+
+    def order(self) -> Any:
+        """Drawn on the host: XLA's CPU sort makes jax.random.permutation of 64,000 rows many times slower."""
+        return self.rng.permutation(self.w.rows).astype(np.int32)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         params = self.state[0]

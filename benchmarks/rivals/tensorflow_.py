@@ -90,7 +90,7 @@ class Model:
             self.params[0].numpy()
             return
         for _ in range(epochs):
-            order = tf.random.shuffle(tf.range(w.rows))
+            order = self.order()
             X, y = tf.gather(self.X, order), tf.gather(self.y, order)
             if self.variant == "loop":
                 self.epoch(X, y)
@@ -99,6 +99,9 @@ class Model:
             for xb, yb in zip(tf.split(X, self.parts), tf.split(y, self.parts), strict=True):
                 self.step(xb, yb)
         self.params[0].numpy()  # wait for the last step
+
+    def order(self) -> tf.Tensor:
+        return tf.random.shuffle(tf.range(self.w.rows))
 
     def _probabilities(self, X: tf.Tensor) -> tf.Tensor:
         *hidden, (kernel, bias) = zip(self.params[::2], self.params[1::2], strict=True)

@@ -58,10 +58,12 @@ def make_net(w: Workload, weights: Weights | None) -> nn.Sequential:
 
 def read_weights(net: nn.Sequential) -> Weights:
     dense = [layer for layer in net if isinstance(layer, nn.Linear)]
-    return [(d.weight.detach().numpy().T, d.bias.detach().numpy()) for d in dense]
+    return [(d.weight.detach().cpu().numpy().T, d.bias.detach().cpu().numpy()) for d in dense]
 
 
 class Model:
+    device = "cpu"
+
     def __init__(
         self, w: Workload, X: np.ndarray, y: np.ndarray, weights: Weights | None, threads: int, variant: str
     ) -> None:
@@ -72,11 +74,11 @@ class Model:
         torch.set_num_threads(threads)
         torch.manual_seed(w.seed)
         self.w = w
-        self.net = make_net(w, weights)
+        self.net = make_net(w, weights).to(self.device)
         self.criterion = LOSSES[w.loss]()
-        self.optimizer = make_optimizer(w, list(self.net.parameters()))
-        self.X = torch.from_numpy(X)
-        self.y = torch.from_numpy(targets(w, y))
+        self.optimizer = self.make_optimizer(w, list(self.net.parameters()))
+        self.X = torch.from_numpy(X).to(self.device)
+        self.y = torch.from_numpy(targets(w, y)).to(self.device)
         self.loss = torch.compile(self.forward, dynamic=False) if variant == "compile" else self.forward
         self.loader = None
         if variant == "dataloader":
@@ -85,6 +87,8 @@ class Model:
         if w.kind == "predict":
             self.net.append(nn.Sigmoid()).eval()
             self.answer = torch.compile(self.net) if variant == "compile" else self.net
+
+    make_optimizer = staticmethod(make_optimizer)
 
     def forward(self, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return self.criterion(self.net(X), y)
@@ -102,7 +106,7 @@ class Model:
     def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         X, y, size = self.X, self.y, self.w.batch_size
         if self.w.shuffle:
-            order = torch.randperm(len(X))
+            order = torch.randperm(len(X), device=self.device)
             X, y = X[order], y[order]  # one gather an epoch beats one a batch
         return zip(X.split(size), y.split(size), strict=True)
 

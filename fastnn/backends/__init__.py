@@ -7,14 +7,40 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
-
-DEVICES = ("cpu", "gpu")
 
 
 def executor(device: str = "cpu") -> Any:
-    """Return the module that runs programs on a device: ``Session``, ``stage``."""
-    return importlib.import_module(f"fastnn.backends.{device}.executor")
+    """Return the module that runs programs on a device: ``Session``, ``stage``.
+
+    A GPU is checked first, once for each version and driver.
+    """
+    module = importlib.import_module(f"fastnn.backends.{device}.executor")
+    if device == "gpu":
+        importlib.import_module("fastnn.backends.gpu.first_use").once(cache_root())
+    return module
+
+
+def cache_root() -> Path:
+    """Return the folder of what outlives a process: ``$FASTNN_CACHE_DIR`` or the user's cache folder."""
+    folder: Path = importlib.import_module("fastnn.backends.cpu.cache").cache_root()
+    return folder
+
+
+def resident(device: str, arrays: Sequence[Any]) -> Sequence[Any]:
+    """Return arrays as several sessions may share them: for a GPU brought there, if they fit."""
+    return executor(device).resident(arrays) if device == "gpu" else arrays
+
+
+def profile(device: str = "cpu") -> Any:
+    """Return the module that measures programs on a device: ``rows``, ``step_seconds``, ``reasons``."""
+    return importlib.import_module(f"fastnn.backends.{device}.profile")
+
+
+def bound() -> Any:
+    """Return the module of sessions that are used again, for the device that reads arrays in place."""
+    return importlib.import_module("fastnn.backends.cpu.bound")
 
 
 def warmup(

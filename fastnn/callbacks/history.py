@@ -25,8 +25,6 @@ class History(Callback):
         ``'epochs'``, ``'steps'``, ``'verbose'``.
     seconds : float
         Time spent in training, that of the runs it was resumed from included.
-    evidence : dict or None
-        What :meth:`certificate` is the hash of, as plain data; set when ``fit`` ends.
 
     Examples
     --------
@@ -45,7 +43,7 @@ class History(Callback):
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
         self.seconds = 0.0
-        self.evidence: dict[str, Any] | None = None
+        self._evidence: Any = None  # plain data, or what gives them
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Start with nothing."""
@@ -71,6 +69,21 @@ class History(Callback):
         """Return the latest value of each key."""
         return {key: values[-1] for key, values in self.history.items()}
 
+    @property
+    def evidence(self) -> dict[str, Any] | None:
+        """What :meth:`certificate` is the hash of, as plain data; None until ``fit`` has ended."""
+        if callable(self._evidence):
+            self._evidence = self._evidence()
+        found: dict[str, Any] | None = self._evidence
+        return found
+
+    def settle(self, evidence: Any) -> None:
+        """Receive the evidence, or a function that gives it, when ``fit`` ends."""
+        self._evidence = evidence
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_evidence": self.evidence}
+
     def certificate(self) -> str:
         """Return a hash of what was trained on what, how, and to which weights.
 
@@ -78,7 +91,9 @@ class History(Callback):
         caches, in one go or interrupted and resumed. It is the SHA-256 of :attr:`evidence`, which holds
 
         * hashes of the training and validation data as the program reads them: dtypes, shapes, contents,
-          sample weights (with class weights folded in); not whether they came as lists, arrays or frames;
+          sample weights (with class weights folded in); not whether they came as lists, arrays or frames; of
+          files that are read piece by piece, of their names, sizes and contents; of batches that a user's
+          code makes, only what made them;
         * the model's structure without its name and those of its layers, its dtype, the optimizer with the
           learning rate it began with, losses, loss weights and metrics;
         * seed, batch size, rows an epoch, whether rows were shuffled, how often and on how many rows it was
@@ -102,8 +117,9 @@ class History(Callback):
 
         Notes
         -----
-        The evidence is collected by every ``fit``. Data are hashed at some 0.55 s a gigabyte, above 1 MiB
-        in a thread beside the training; of an array above 1 GiB, 1,024 blocks of 1 MiB.
+        The evidence is collected by every ``fit``. Data and weights up to 1 MiB are copied, and hashed when
+        the certificate is asked for; larger ones at some 0.55 s a gigabyte, in a thread beside the
+        training; of an array above 1 GiB, 1,024 blocks of 1 MiB.
 
         Examples
         --------

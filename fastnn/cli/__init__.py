@@ -28,6 +28,7 @@ COMMANDS = {
     "sp500": "train on the S&P 500 and its moving average and compare with a linear regression",
     "bench": "time fastnn, and other libraries that are installed, on this machine",
     "warmup": "compile every kernel now, so that no training has to wait",
+    "gpucheck": "compare every GPU kernel with the CPU, and with what the device can do at most",
     "doctor": "show versions, processor, caches, and what is slow and why",
 }
 FAILED, INTERRUPTED = 2, 130

@@ -9,7 +9,7 @@ import tempfile
 from typing import Any
 
 import fastnn
-from fastnn.backends.cpu import blas
+from fastnn.backends.cpu import blas, profile
 from fastnn.backends.cpu.executor import available_cores
 from fastnn.cli import machine
 from fastnn.cli.cache import describe_cache, other_versions, size_text
@@ -66,6 +66,8 @@ def _machine(hints: list[str]) -> str:
     pairs.append(
         ("threads", f"up to {cores} in one fit, fewer for small networks; results do not depend on it")
     )
+    near, far = (profile.bandwidth(size) / 1e9 for size in (16 << 10, profile.READS[-1]))
+    pairs.append(("memory", f"{far:,.0f} GB/s at best, on one thread; {near:,.0f} in the first-level cache"))
     if load is not None:
         pairs.append(("load", f"{load:.1f} in the last minute"))
         if load > 0.5 + cores:
@@ -110,7 +112,10 @@ def _blas(hints: list[str]) -> str:
             f"OPENBLAS_CORETYPE={forced} forces the BLAS kernel: one not made for the processor multiplies "
             "matrices about three times slower. Unset it."
         )
-    return _lines(pairs or [("BLAS", "not found")])
+    pairs = pairs or [("BLAS", "not found")]
+    for dtype in ("float32", "float64"):
+        pairs.append((dtype, f"{profile.gemm_rate(dtype) / 1e9:,.0f} GFLOP/s at best, on one thread"))
+    return _lines(pairs)
 
 
 def _kernels(hints: list[str]) -> str:

@@ -4,21 +4,28 @@ import importlib
 from typing import Any
 
 from fastnn.data.columns import Column
+from fastnn.data.files import FileSource
 from fastnn.data.read import read_table
+from fastnn.data.sources import ArraySource
 from fastnn.data.split import holdout_split
 from fastnn.data.table import InputField, TableSchema
 from fastnn.data.target import TargetSchema
 from fastnn.data.timesplit import WalkForward, time_split
 from fastnn.errors import missing_extra
-from fastnn.rows import Gathered, Part
+from fastnn.rows import BatchSource, Gathered, Part, PyDataset, Source
 
 _TRANSFORMERS = ("Standardizer", "Winsorizer")
 
 __all__ = [
+    "ArraySource",
+    "BatchSource",
     "Column",
+    "FileSource",
     "Gathered",
     "InputField",
     "Part",
+    "PyDataset",
+    "Source",
     "Standardizer",
     "TableSchema",
     "TargetSchema",

@@ -10,7 +10,7 @@ from fastnn.ops.activations import ELEMENTWISE
 from fastnn.ops.bookkeeping import METRICS
 from fastnn.ops.losses import LOSSES
 from fastnn.ops.registry import Spec
-from fastnn.program import ARRAYS_OF_A_PART, Instruction, Program, Ref, Source
+from fastnn.program import ARRAYS_OF_A_PART, Instruction, Program, Ref, Source, product_flops
 
 #: Up to this many units a layer, blocks are stored (units, rows) and rows fill the vector lanes.
 NARROW = 12
@@ -257,14 +257,7 @@ def _narrow(graph: Graph) -> bool:
 
 
 def _flops(nodes: Sequence[Node]) -> int:
-    total = 0
-    for node in nodes:
-        if node.op in ("dense", "dense_dx"):
-            k, u = node.inputs[1].spec.shape
-            total += 2 * k * u * (node.outputs[0].spec.size // (u if node.op == "dense" else k))
-        elif node.op == "dense_dw":
-            k, u = node.outputs[0].spec.shape
-            total += 2 * k * u * (node.inputs[1].spec.size // u)
-        else:
-            total += 4 * sum(value.spec.size for value in node.outputs if value.spec.rows)
-    return total
+    return sum(
+        product_flops(node) or 4 * sum(value.spec.size for value in node.outputs if value.spec.rows)
+        for node in nodes
+    )

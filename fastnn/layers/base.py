@@ -14,6 +14,7 @@ from fastnn import constraints, initializers, regularizers
 from fastnn.arrays import to_array
 from fastnn.errors import ArgumentError, NotBuiltError, ShapeError, nearest
 from fastnn.graph.trace import Graph, Value
+from fastnn.layers import revision
 from fastnn.layers.pickling import restored
 from fastnn.layers.variables import Variable
 from fastnn.ops.registry import Spec
@@ -141,6 +142,10 @@ class Layer:
         self.output_spec: Spec | None = None
         self._output: Symbol | None = None
         self._inputs: tuple[Symbol, ...] = ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        revision.changed()
 
     # ------------------------------------------------------------------ to be overridden
     def build(self, specs: Sequence[Spec]) -> None:

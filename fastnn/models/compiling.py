@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import optimizers
+from fastnn.backends.devices import CHOICES, require_gpu
 from fastnn.errors import ArgumentError, NotBuiltError
 from fastnn.models.network import Network
+from fastnn.serialization import check_choice
 from fastnn.training.compiled import Compiled, check_names
 from fastnn.training.state import OptimizerState
 from fastnn.training.step import StepPlan
@@ -32,6 +34,8 @@ class Compiling(Network):
         steps_per_execution: int = 1,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
+        *,
+        device: str = "cpu",
     ) -> None:
         """Choose optimizer, loss and metrics. If something is wrong, what was chosen before stays.
 
@@ -48,6 +52,13 @@ class Compiling(Network):
         run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
             Accepted as Keras scripts pass them: every fastnn program is compiled and runs whole epochs in
             one call, and no loss is scaled. ``run_eagerly=True`` is refused.
+        device : {'cpu', 'gpu', 'auto'}, default 'cpu'
+            Where the model is trained, evaluated and predicts. ``'gpu'`` needs a CUDA device and CuPy
+            (:func:`fastnn.devices` lists what there is). ``'auto'`` decides at every call: a GPU if the data
+            are in its memory, or if the size of the data times the size of the model makes it faster by the
+            estimate of ``fastnn.backends.devices.seconds``; else the CPU. ``model.device_choice`` says what
+            was chosen and why, and ``fit`` prints it if it prints anything. The weights are in the computer's
+            memory between calls, whatever the device, and files do not record it.
 
         Raises
         ------
@@ -55,6 +66,8 @@ class Compiling(Network):
             If a name is not known; the nearest one is suggested.
         ArgumentError, ShapeError
             If a loss does not fit its output.
+        DeviceError
+            If ``device='gpu'`` and there is none; what is missing is named.
 
         Examples
         --------
@@ -72,6 +85,9 @@ class Compiling(Network):
             )
         if loss is None:
             raise ArgumentError("compile() needs a loss. Received: loss=None.")
+        check_choice("device", device, "compile", CHOICES)
+        if device == "gpu":
+            require_gpu()
         arguments = {
             "optimizer": optimizers.get(optimizer),
             "loss": loss,
@@ -86,6 +102,7 @@ class Compiling(Network):
             self._compiled = None
         self._compile_arguments = arguments
         self._state = None
+        self.device, self.device_choice = device, None
 
     def _fitting(self, arguments: dict[str, Any]) -> Compiled:
         """Return the settings, if they fit the outputs."""

@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.arrays import to_array
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.errors import ArgumentError, DataError, NonFiniteLossError, NotBuiltError
+from fastnn.models import streaming
 from fastnn.models.compiling import Compiling
 from fastnn.models.settings import FitSettings
 from fastnn.rows import Gathered
 from fastnn.training import inference
 from fastnn.training.checkpoint import Checkpointing
+from fastnn.training.door import shape_of
+from fastnn.training.feed import Feed
+from fastnn.training.stream import StreamEvaluation, StreamTraining
 from fastnn.training.table import Table, as_list, read_table
 from fastnn.training.trainer import Training
 
@@ -66,10 +69,15 @@ class Fitting(Compiling):
         Parameters
         ----------
         x, y : array, list, DataFrame, or a list or dict of them
-            Inputs and targets, one row per example. float32 and float64 are read as they are. An input may
-            be a :class:`fastnn.data.Gathered`, whose rows are put together batch by batch.
+            Inputs and targets, one row per example. float32 and float64 are read as they are, a
+            ``numpy.memmap`` where it lies. An input may be a :class:`fastnn.data.Gathered`, whose rows are
+            put together batch by batch. Arrays that are on the GPU (CuPy's, torch's, any with DLPack) are
+            checked and used there by a model that trains there; what is not C-contiguous is copied, on the
+            GPU. Data larger than memory: `x` may be a :class:`fastnn.data.FileSource`, a
+            :class:`fastnn.data.PyDataset`, a generator, or anything else that can be iterated, of batches
+            ``(x, y)`` or ``(x, y, sample_weight)``; then without `y` and `sample_weight`.
         batch_size : int, default 32
-            Rows a step; larger than the data means all of them.
+            Rows a step; larger than the data means all of them. Not for batches made elsewhere.
         epochs : int, default 1
             The number of the last epoch: ``epochs - initial_epoch`` are run.
         verbose : {'auto', 0, 1, 2}
@@ -78,17 +86,20 @@ class Fitting(Compiling):
         callbacks : list of Callback, optional
         validation_split : float, default 0
             The last rows, so many of all, are not trained on but evaluated each epoch.
-        validation_data : tuple (x, y) or (x, y, sample_weight), optional
+        validation_data : tuple (x, y) or (x, y, sample_weight), or what is read piece by piece, optional
             Takes the place of `validation_split`.
         shuffle : bool, default True
-            Visit the rows in a new order each epoch, a function of the model's seed and the epoch.
+            Visit the rows in a new order each epoch, a function of the model's seed and the epoch. Of files
+            parts are visited in a new order, and rows mixed with those nearby; of a PyDataset the batches;
+            what is iterated keeps its own order.
         class_weight : dict of int to float, optional
             Weights by class, for models with one output; a class that is not named weighs 1.
         sample_weight : array of shape (rows,), optional
             A list or dict of them for several outputs; one alone holds for all.
         initial_epoch : int, default 0
         steps_per_epoch : int, optional
-            Stop an epoch after so many steps.
+            Stop an epoch after so many steps. For a generator, which is gone through once, the next epoch
+            goes on with its next batch.
         validation_steps, validation_batch_size : int, optional
             Evaluate so many batches only.
         validation_freq : int or list of int, default 1
@@ -100,9 +111,10 @@ class Fitting(Compiling):
         resume : str or PathLike, optional
             Go on from a backup, the file or folder that BackupAndRestore wrote, to the same bits as a
             training that was never interrupted: weights, optimizer state, order of rows, dropout, History and
-            the callbacks' states, also from the middle of an epoch. The other arguments are those of the
-            interrupted call, but for `epochs`, `verbose` and `threads`. A backup that a BackupAndRestore
-            among the `callbacks` finds goes first.
+            the callbacks' states, also from the middle of an epoch (but of rows that are read piece by piece
+            from an epoch's beginning). The other arguments are those of the interrupted call, but for
+            `epochs`, `verbose` and `threads`. A backup that a BackupAndRestore among the `callbacks` finds
+            goes first.
 
         Returns
         -------
@@ -136,40 +148,53 @@ class Fitting(Compiling):
         self._require_compiled()
         self.stop_training = False  # now, so that a stop asked for while kernels compile is kept
         called = CallbackList(callbacks, self, {})
-        with self._building_from(x):
-            table = read_table(self, x, y, sample_weight, class_weight)
-            validation = None
-            if validation_data is None:
-                table, validation = settings.split(table)
+        source = streaming.source_of(
+            x, "fit", batch_size,
+            y=y, sample_weight=sample_weight, validation_split=settings.validation_split,
+        )  # fmt: skip
+        streaming.check_epochs(source, settings)
+        sample = None if source is None else source.sample()
+        order = (settings.batch_size, settings.shuffle, settings.steps_per_epoch)
+        validation: Table | Feed | None = None
+        with self._building_from(x if sample is None else sample.x):
+            if source is None or sample is None:
+                table = read_table(self, x, y, sample_weight, class_weight)
+                if validation_data is None:
+                    table, validation = settings.split(table)
             else:
-                validation = self._validation_table(validation_data)
-            training = Training(
-                self, table, settings.batch_size, settings.shuffle, settings.steps_per_epoch, threads, seed
-            )
-        validate = None
-        if validation is not None:
-            validate = self._validation(validation, settings, called)
-        return self._train(training, called, validate, settings, validation)
+                feed = Feed(self, source, sample, *order, class_weight)
+            if validation_data is not None:
+                validation = self._held_out(validation_data, settings, validation_batch_size)
+            if source is None:
+                epochs = settings.epochs - settings.initial_epoch
+                training = Training(self, table, *order, threads, seed, epochs)
+            else:
+                training = StreamTraining(self, feed, threads, seed)
+        return self._train(training, called, validation, settings)
 
     def _train(
         self,
         training: Training,
         called: CallbackList,
-        validate: Any,
+        validation: Table | Feed | None,
         settings: FitSettings,
-        validation: Table | None,
     ) -> History:
         """Run a training with its callbacks."""
+        validate = (
+            None if validation is None else self._validation(validation, settings, called, training.device)
+        )
         if settings.verbose and not any(isinstance(given, ProgbarLogger) for given in called.callbacks):
             called.add(ProgbarLogger(settings.verbose, settings.initial_epoch))
         history = self.history = History()
-        steps = training.steps_per_epoch
-        parameters = {"epochs": settings.epochs, "steps": steps, "verbose": settings.verbose}
+        parameters = {"epochs": settings.epochs, "steps": training.steps, "verbose": settings.verbose}
         parameters["batch_size"] = training.batch_size
         for callback in (*called.callbacks, history):
             callback.set_model(self)
             callback.set_params(dict(parameters))
-        checkpointing = Checkpointing(training, called, history, settings.identity(), validation)
+        if settings.verbose and self.device == "auto":
+            print(self.device_choice)
+        table = validation.table if isinstance(validation, Feed) else validation
+        checkpointing = Checkpointing(training, called, history, settings.identity(), table)
         first_epoch = checkpointing.restore(settings.resume, settings.initial_epoch)
         started = time.perf_counter()
         called.call("on_train_begin", {})
@@ -230,9 +255,16 @@ class Fitting(Compiling):
             for variable in self.trainable_variables
         }
 
-    def _validation(self, table: Table, settings: FitSettings, called: CallbackList) -> Any:
+    def _validation(
+        self, data: Table | Feed, settings: FitSettings, called: CallbackList, device: str
+    ) -> Any:
         """Return a function that evaluates the model as it is now."""
-        evaluation = inference.Evaluation(self, table, settings.validation_rows, settings.threads)
+        evaluation: inference.Evaluation | StreamEvaluation
+        if isinstance(data, Feed):
+            evaluation = StreamEvaluation(self, data, settings.threads)
+        else:
+            rows = settings.validation_rows
+            evaluation = inference.Evaluation(self, data, rows, settings.threads, device)
 
         def validate() -> dict[str, float]:
             called.call("on_test_begin", {})
@@ -242,11 +274,14 @@ class Fitting(Compiling):
 
         return validate
 
-    def _validation_table(self, data: Any) -> Table:
+    def _held_out(self, data: Any, settings: FitSettings, batch_size: Any) -> Table | Feed:
+        source = streaming.source_of(data, "fit's validation_data", batch_size)
+        if source is not None:
+            return streaming.validation_feed(self, source, settings)
         if not isinstance(data, (list, tuple)) or len(data) not in (2, 3):
             size = f" of {len(data)} items" if isinstance(data, (list, tuple)) else ""
             raise ArgumentError(
-                "`validation_data` of fit must be (x, y) or (x, y, sample_weight). "
+                "`validation_data` of fit must be (x, y) or (x, y, sample_weight), or read piece by piece. "
                 f"Received: a {type(data).__name__}{size}."
             )
         return read_table(self, data[0], data[1], data[2] if len(data) == 3 else None, None, "validation ")
@@ -307,7 +342,7 @@ class Fitting(Compiling):
         if x is None:
             raise ArgumentError("x: expected one row per example. Received: None.")
         first = as_list(x, list(x) if isinstance(x, dict) else [name], "x")[0]
-        shape = first.shape if isinstance(first, Gathered) else to_array(first, "x")[0].shape
+        shape = first.shape if isinstance(first, Gathered) else shape_of(first, "x")
         if not shape:
             raise ArgumentError(f"x: expected one row per example. Received: {type(x).__name__}.")
         if not shape[0]:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations, random
+from fastnn.backends.devices import DeviceChoice
 from fastnn.errors import ArgumentError, NotBuiltError, unknown_name
 from fastnn.graph.trace import Graph, Value
+from fastnn.layers import revision
 from fastnn.layers.activation_layers import ActivationLayer
 from fastnn.layers.base import Layer, Symbol, Trace, set_values, unique_name
 from fastnn.layers.core import Activation, Dense, Flatten, Reshape
@@ -30,8 +32,10 @@ class Network:
     inputs, outputs : list of Symbol
     """
 
-    #: Where the model is trained and evaluated.
+    #: Where the model is to be trained and evaluated: 'cpu', 'gpu' or 'auto'.
     device = "cpu"
+    #: Where the latest training, evaluation or prediction ran, and why; None before the first.
+    device_choice: DeviceChoice | None = None
 
     def __init__(self, name: str | None = None, seed: int | None = None, dtype: str = "float32"):
         if name is not None and not (isinstance(name, str) and name):
@@ -52,6 +56,7 @@ class Network:
         self.outputs: list[Symbol] = []
         self._calls: list[Symbol] = []
         self._layers: list[Layer] = []
+        revision.changed()
 
     # ------------------------------------------------------------------ connecting
     def _connect(self, inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> None:
@@ -70,6 +75,7 @@ class Network:
         place(variables, self.dtype, self.seed)
         self.inputs, self.outputs = list(inputs), list(outputs)
         self._calls, self._layers = calls, layers
+        revision.changed()
 
     @property
     def seed_is_drawn(self) -> bool:

@@ -15,7 +15,7 @@ from fastnn.ops import registry
 from fastnn.ops.activations import ELEMENTWISE, elementwise
 
 #: Backends that are told of a new op, by module; each is imported when it is first used anyway.
-_CPU = "fastnn.backends.cpu.custom"
+_CPU, _GPU = "fastnn.backends.cpu.custom", "fastnn.backends.gpu.custom"
 _registered: set[str] = set()
 
 
@@ -24,6 +24,9 @@ def register_elementwise(
     function: Callable[[Any], Any],
     derivative: Callable[[Any], Any],
     saves: str = "input",
+    *,
+    cuda: str | None = None,
+    cuda_derivative: str | None = None,
 ) -> registry.Op:
     """Add an activation of your own to the op table; afterwards its name works wherever a built-in one does.
 
@@ -38,6 +41,11 @@ def register_elementwise(
         ``derivative(s)``, where `s` is the op's input or output.
     saves : {'input', 'output'}
         What the derivative takes.
+    cuda : str, optional
+        The function as a C expression of `x`, for GPUs: ``'x * x * x'``, ``'x / (1 + fabs(x))'``. It is
+        computed in the model's dtype, but for literals such as ``1.0``, which are float64; ``(T)1`` is not.
+    cuda_derivative : str, optional
+        The derivative as a C expression of `s`. Needed with `cuda`.
 
     Returns
     -------
@@ -47,7 +55,8 @@ def register_elementwise(
     Raises
     ------
     ArgumentError
-        If the name is taken or not a name, a function is none, or `saves` is something else.
+        If the name is taken or not a name, a function is none, `saves` is something else, or one of the C
+        expressions is missing or empty.
 
     Examples
     --------
@@ -69,12 +78,19 @@ def register_elementwise(
             raise ArgumentError(
                 f"`{argument}` must be a Python function, to be compiled. Received: {type(value).__name__}."
             )
+    expressions = (cuda, cuda_derivative)
+    if expressions != (None, None) and not all(isinstance(e, str) and e.strip() for e in expressions):
+        raise ArgumentError(
+            "`cuda` and `cuda_derivative` must be C expressions, or both None. "
+            f"Received: cuda={cuda!r}, cuda_derivative={cuda_derivative!r}."
+        )
     if name in registry.names() or f"{name}_grad" in registry.names():
         raise ArgumentError(f"An op named {name!r} is registered already.")
     op = elementwise(
         name, np.vectorize(function, otypes=[float]), np.vectorize(derivative, otypes=[float]), saves
     )
     importlib.import_module(_CPU).add(name, function, derivative)
+    importlib.import_module(_GPU).add(name, cuda, cuda_derivative)
     _registered.add(name)
     return op
 
@@ -89,3 +105,4 @@ def unregister_elementwise(name: str) -> None:
         registry.unregister(entry)
     ELEMENTWISE.pop(name, None)
     importlib.import_module(_CPU).remove(name)
+    importlib.import_module(_GPU).remove(name)

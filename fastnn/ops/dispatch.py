@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +9,13 @@ import numpy as np
 
 from fastnn.errors import ArgumentError, DataError, DtypeError, ShapeError
 from fastnn.ops import registry
+from fastnn.ops.libraries import backend, library_of
 from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Op, Spec
 
-#: The backend for each array library, imported at the first call: a backend brings its compiler along.
-BACKENDS = {"numpy": "fastnn.backends.cpu.eager"}
+#: Ops called on NumPy arrays, lowered for their shapes; all are forgotten when there are so many.
+MOST_LOWERED = 512
+_lowered: dict[Any, tuple[Op, Any]] = {}
+_PLAIN = frozenset([str, int, float, bool, type(None)])
 
 
 class OpFunction:
@@ -34,7 +36,10 @@ class OpFunction:
         return f"<op {self.op.name}({', '.join(self.op.inputs)})>"
 
     def __call__(self, *arrays: Any, **attrs: Any) -> Any:
-        """Compute the op; returns an array, or a tuple where the op has several outputs."""
+        """Compute the op; returns an array, or a tuple where the op has several outputs.
+
+        NumPy arrays (and lists) are computed on the CPU, CuPy arrays on their GPU, and give CuPy arrays.
+        """
         return EagerEmitter().emit(self.op.name, arrays, **attrs)
 
     def grad(self, d_output: Any, *arrays: Any, **attrs: Any) -> Any:
@@ -60,7 +65,15 @@ class EagerEmitter:
     def emit(self, op: str, inputs: Sequence[Any], **attrs: Any) -> Any:
         """Compute one op on arrays."""
         record = registry.get(op)
+        key = _key(op, inputs, attrs)
         attrs = record.complete(attrs)
+        known = _lowered.get(key)
+        if known is not None and known[0] is record:
+            arrays = [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in inputs]
+            if record.check is not None:
+                record.check(arrays, attrs)
+            outputs = known[1](arrays)
+            return outputs[0] if len(outputs) == 1 else tuple(outputs)
         if not record.outputs:
             raise ArgumentError(f"Op {op!r} writes to a program's memory, so it cannot be called on arrays.")
         arrays = check_arrays(record, inputs)
@@ -79,9 +92,33 @@ class EagerEmitter:
         rows = _rows(record, arrays)
         if record.check is not None:
             record.check(arrays, attrs)
-        backend = importlib.import_module(BACKENDS["numpy"])
-        outputs = backend.run(op, arrays, specs, out_specs, attrs, rows)
+        xp = library_of(arrays, f"Op {op!r}")
+        if (
+            xp is np
+            and key is not None
+            and all(a.dtype == b.dtype for a, b in zip(inputs, arrays, strict=True))
+        ):
+            lowered = backend(xp).lowered(op, arrays, specs, out_specs, attrs, rows)
+            if len(_lowered) >= MOST_LOWERED:
+                _lowered.clear()
+            _lowered[key] = record, lowered
+            outputs = lowered(arrays)
+        else:
+            outputs = backend(xp).run(op, arrays, specs, out_specs, attrs, rows)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+
+def _key(op: str, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """Return what the work before the kernels depends on; None where that is not plain to see."""
+    if not all(type(array) is np.ndarray for array in inputs):
+        return None
+    shapes = tuple([(array.dtype, array.shape) for array in inputs])
+    if not attrs:
+        return op, shapes
+    if not all(type(value) in _PLAIN for value in attrs.values()):
+        return None
+    # (repr, because 1, 1.0 and True are equal, and 0.0 and -0.0)
+    return op, shapes, tuple([(name, repr(value)) for name, value in attrs.items()])
 
 
 def input_names(op: Op, count: int) -> list[str]:
@@ -93,18 +130,26 @@ def input_names(op: Op, count: int) -> list[str]:
     return names[:count]
 
 
-def check_arrays(op: Op, arrays: Sequence[Any]) -> list[np.ndarray]:
-    """Turn an op's inputs into contiguous arrays of one float dtype (integers for index inputs)."""
+def check_arrays(op: Op, arrays: Sequence[Any]) -> list[Any]:
+    """Turn an op's inputs into contiguous arrays of one float dtype (integers for index inputs).
+
+    Arrays on a GPU stay there.
+    """
     least = len(op.inputs) - op.optional
     if len(arrays) < least or (len(arrays) > len(op.inputs) and not op.variadic):
         raise ArgumentError(f"Op {op.name!r} takes {', '.join(op.inputs)}. Received: {len(arrays)} arrays.")
-    named = list(zip(input_names(op, len(arrays)), map(np.asarray, arrays), strict=True))
+    xp = library_of(arrays, f"Op {op.name!r}")
+    named = list(zip(input_names(op, len(arrays)), map(xp.asarray, arrays), strict=True))
     floats = [array.dtype for name, array in named if name not in INTEGER_NAMES]
     for name, array in named:
         _check_dtype(op, name, array)
     dtype = np.float32 if all(d == np.float32 for d in floats) else np.float64
-    return [np.ascontiguousarray(array, np.int32 if name in INTEGER_NAMES else dtype).reshape(array.shape)
-            for name, array in named]  # fmt: skip
+    return [_contiguous(xp, array, np.int32 if name in INTEGER_NAMES else dtype) for name, array in named]
+
+
+def _contiguous(xp: Any, array: Any, dtype: Any) -> Any:
+    """Return an array of a dtype, C-contiguous; ``ascontiguousarray`` alone gives a scalar an axis."""
+    return xp.ascontiguousarray(array.astype(dtype, copy=False)).reshape(array.shape)
 
 
 def _check_dtype(op: Op, name: str, array: np.ndarray) -> None:
@@ -131,11 +176,12 @@ def _rows(op: Op, arrays: Sequence[np.ndarray]) -> int:
     return counts.pop() if counts else 1
 
 
-def _like(op: Op, array: Any, other: np.ndarray) -> np.ndarray:
-    array = np.asarray(array)
+def _like(op: Op, array: Any, other: Any) -> Any:
+    xp = library_of([array, other], f"Op {op.name!r}")
+    array = xp.asarray(array)
     _check_dtype(op, "d_output", array)
     if array.shape != other.shape:
         raise ShapeError(
             f"The gradient must have the output's shape: expected {other.shape}. Received: {array.shape}."
         )
-    return np.ascontiguousarray(array, other.dtype)
+    return _contiguous(xp, array, other.dtype)

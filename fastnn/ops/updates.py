@@ -7,13 +7,12 @@ their arrays, so they are kept apart from the table of pure ops.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnn.errors import ArgumentError, DtypeError, ShapeError
-from fastnn.ops.dispatch import BACKENDS
+from fastnn.ops.libraries import backend, library_of
 
 #: Added to norms before division by the norm constraints, as in Keras.
 NORM_EPSILON = 1e-7
@@ -63,7 +62,8 @@ def sgd_inplace(
 ) -> None:
     """Take a step of gradient descent, overwriting `param` and, with `momentum`, `velocity`.
 
-    Every function of this file takes C-contiguous arrays of one shape and one dtype, float32 or float64.
+    Every function of this file takes C-contiguous arrays of one shape and one dtype, float32 or float64;
+    NumPy's, or CuPy's on one GPU.
     The arguments and equations are those of the optimizer of the same name; a state vector starts at
     zeros.
 
@@ -260,19 +260,18 @@ def _run(op, param, grad, slots, learning_rate, weight_decay, numbers, flags=Non
     """Check the arrays and hand the update to the backend."""
     if not isinstance(step, (int, np.integer)) or isinstance(step, bool) or step < 1:
         raise ArgumentError(f"`step` of {op}_inplace must be an integer >= 1. Received: step={step!r}.")
-    _check(f"{op}_inplace", {"param": param, "grad": grad, **slots})
+    xp = _check(f"{op}_inplace", {"param": param, "grad": grad, **slots})
     hyper = [float(learning_rate), float(weight_decay), *map(float, numbers), *UPDATES[op].state]
     attrs = {"decay": bool(weight_decay), **(flags or {})}
-    backend = importlib.import_module(BACKENDS["numpy"])
-    backend.run_update(op, param, grad, list(slots.values()), hyper, attrs, int(step))
+    backend(xp).run_update(op, param, grad, list(slots.values()), hyper, attrs, int(step))
 
 
-def _check(where: str, arrays: dict[str, Any]) -> None:
-    """Require arrays that a kernel can overwrite where they are."""
-    param = arrays["param"]
+def _check(where: str, arrays: dict[str, Any]) -> Any:
+    """Require arrays that a kernel can overwrite where they are; returns their library."""
+    param, xp = arrays["param"], library_of(list(arrays.values()), where)
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
-            got = f"dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+        if not isinstance(array, xp.ndarray) or array.dtype not in (np.float32, np.float64):
+            got = f"dtype {array.dtype}" if isinstance(array, xp.ndarray) else type(array).__name__
             raise DtypeError(f"`{name}` of {where} must be an array of float32 or float64. Received: {got}.")
         if array.dtype != param.dtype:
             raise DtypeError(
@@ -287,10 +286,19 @@ def _check(where: str, arrays: dict[str, Any]) -> None:
                 f"`{name}` of {where} must be C-contiguous, because it is used in place. "
                 f"Received: an array with strides {array.strides}."
             )
-        if name != "grad" and not array.flags.writeable:
+        if name != "grad" and xp is np and not array.flags.writeable:
             raise ArgumentError(f"`{name}` of {where} is overwritten. Received: a read-only array.")
     names = list(arrays)
     for position, name in enumerate(names):
         for other in names[:position]:
-            if np.may_share_memory(arrays[name], arrays[other]):
+            if _overlap(xp, arrays[name], arrays[other]):
                 raise ArgumentError(f"`{name}` and `{other}` of {where} must not share memory.")
+    return xp
+
+
+def _overlap(xp: Any, one: Any, other: Any) -> bool:
+    """Whether two contiguous arrays share memory."""
+    if xp is np:
+        return np.may_share_memory(one, other)
+    first, second = sorted(((one.data.ptr, one.nbytes), (other.data.ptr, other.nbytes)))
+    return first[0] + first[1] > second[0] and bool(second[1])

@@ -7,6 +7,10 @@ import numpy as np
 from fastnn.arrays import READABLE, check_finite
 from fastnn.errors import DataError, ShapeError
 from fastnn.ops.registry import Spec
+from fastnn.rows import chunks
+
+#: Indices up to this size are converted before training, larger ones batch by batch.
+COPIED_BYTES = 64 << 20
 
 
 def match_rows(array: np.ndarray, spec: Spec, where: str) -> np.ndarray:
@@ -79,6 +83,7 @@ def to_index(array: np.ndarray, limit: int | None, where: str) -> np.ndarray:
     Returns
     -------
     ndarray of int32, C-contiguous
+        Whole numbers of another dtype as they are if they take more than 64 MiB: they may lie on a disk.
 
     Raises
     ------
@@ -87,15 +92,19 @@ def to_index(array: np.ndarray, limit: int | None, where: str) -> np.ndarray:
     """
     if array.dtype.kind == "f":
         check_finite(array, where)
-        fractions = array != np.floor(array)
-        if fractions.any():
-            raise DataError(f"{where}: expected whole numbers. Received: {array[fractions].ravel()[0]}.")
+        for rows in chunks(len(array)):
+            part = array[rows]
+            fractions = part != np.floor(part)
+            if fractions.any():
+                raise DataError(f"{where}: expected whole numbers. Received: {part[fractions].ravel()[0]}.")
     most = 2**31 - 1 if limit is None else limit - 1
     if array.size and (array.min() < 0 or array.max() > most):
         raise DataError(
             f"{where}: expected whole numbers from 0 to {most}. "
             f"Received: values from {array.min()} to {array.max()}."
         )
+    if array.dtype.kind in "iu" and array.nbytes > COPIED_BYTES:
+        return readable(array)
     return np.ascontiguousarray(array, np.int32)
 
 

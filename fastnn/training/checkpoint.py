@@ -13,7 +13,14 @@ from fastnn.callbacks.backup import Backup, BackupAndRestore, read_backup
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
 from fastnn.errors import ArgumentError, FileFormatError
-from fastnn.training.fingerprint import Fingerprint, canonical, description, differences, weights_hash
+from fastnn.training.fingerprint import (
+    Evidence,
+    WeightsFingerprint,
+    canonical,
+    description,
+    differences,
+    fingerprint_of,
+)
 from fastnn.training.packing import pack, unpack
 from fastnn.training.table import Table
 from fastnn.training.trainer import Training
@@ -51,8 +58,13 @@ class Checkpointing:
         self._training, self._called, self._history = training, called, history
         self._backups = [callback for callback in called.callbacks if isinstance(callback, BackupAndRestore)]
         self._started = {"step": training.state.step, "epoch": training.state.epoch}
-        self._data = Fingerprint(training.table)
-        self._validation = None if validation is None else Fingerprint(validation)
+        if training.streamed and any(backup.save_freq != "epoch" for backup in self._backups):
+            raise ArgumentError(
+                "BackupAndRestore of a training whose rows are read piece by piece backs up epochs: expected "
+                "save_freq='epoch'. Received: a number of batches."
+            )
+        self._data = fingerprint_of(training.table)
+        self._validation = None if validation is None else fingerprint_of(validation)
         self._settings = {
             "fastnn": fastnn.__version__,
             **description(training),
@@ -132,6 +144,11 @@ class Checkpointing:
         if missing:
             raise FileFormatError(f"The backup {found.path!r} lacks {sorted(missing)}.")
         training, position = self._training, content["position"]
+        if position and training.streamed:
+            raise ArgumentError(
+                f"The backup {found.path!r} was made in the middle of an epoch. Rows that are read piece by "
+                "piece are gone on with at an epoch's beginning only."
+            )
         if not 0 <= position < training.rows or position % training.batch_size:
             raise FileFormatError(
                 f"The backup {found.path!r} stands at row {position}, where no step begins."
@@ -251,13 +268,17 @@ class Checkpointing:
         """Complete the history, also of a training that was cut short."""
         training = self._training
         self._history.seconds = self._earlier + seconds
-        identity = self.identity()
-        self._history.evidence = {
-            **identity,
-            "epochs": training.state.epoch - identity["started"]["epoch"],
-            "steps": training.state.step - identity["started"]["step"],
-            "weights": weights_hash(training.model),
-        }
+        hashes: dict[str, Any] = {}
+        if self._identity is None:
+            hashes = {"data": self._data, "validation_data": self._validation}
+            for item in (self._data, self._validation):
+                if item is not None:
+                    item.settle()
+        settings = dict(self._settings if self._identity is None else self._identity)
+        settings["epochs"] = training.state.epoch - settings["started"]["epoch"]
+        settings["steps"] = training.state.step - settings["started"]["step"]
+        hashes["weights"] = WeightsFingerprint(training.model)
+        self._history.settle(Evidence(settings, hashes))
 
     def finished(self) -> None:
         """Let backups go, unless training was stopped in the middle of an epoch."""

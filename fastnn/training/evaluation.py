@@ -92,11 +92,11 @@ class Evaluator:
         self, k: int, metric: Metric, weighted: bool, predictions: Sequence[np.ndarray], visited: Any
     ) -> Any:
         table = self.table
-        target = table.targets[k]
+        target = table.column_of(table.targets, k)
         if target is None:
             return float("nan")
         prediction = predictions[self.plan.stored[k]]
-        weight = table.weights[k] if weighted else None
+        weight = table.column_of(table.weights, k) if weighted else None
         if visited is None:
             visited = slice(len(prediction))
         return metric(

@@ -26,9 +26,10 @@ class Fingerprint:
 
     It covers each array's dtype, shape and bytes in row order, as the program reads them; not the memory
     order, nor whether a list, an array or a data frame was given. SHA-256 takes about 0.55 s a gigabyte on a
-    processor with instructions for it. Small data are hashed when the value is asked for, at the latest at
-    the end of the training; data above 1 MiB in a thread meanwhile, which a training on few threads
-    does not notice. Of an array above 1 GiB only blocks of 1 MiB are read, 1,024 of them spread evenly.
+    processor with instructions for it. Data up to 1 MiB are copied, and hashed when the value is asked for:
+    for a short training the hash would be a tenth of its time. Larger data are hashed in a thread meanwhile,
+    which a training on few threads does not notice. Of an array above 1 GiB only blocks of 1 MiB are read,
+    1,024 of them spread evenly.
 
     Parameters
     ----------
@@ -49,13 +50,21 @@ class Fingerprint:
         self._arrays = list(_named_arrays(table))
         self._value: str | None = None
         self._thread: threading.Thread | None = None
-        if sum(_bytes(array) for _, array in self._arrays) > ASIDE_BYTES:
+        on_gpu = any(hasattr(array, "get") for _, array in self._arrays)  # brought over block by block
+        if sum(_bytes(array) for _, array in self._arrays) <= ASIDE_BYTES:
+            self._arrays = [(name, np.array(_host(array), order="C")) for name, array in self._arrays]
+        elif not on_gpu:
             self._thread = threading.Thread(target=self._take_aside, daemon=True)
             self._thread.start()
 
     def _take_aside(self) -> None:
         with contextlib.suppress(Exception):  # such as a disk's; `value` tries again, and raises
             self._value = content_hash(self._arrays)
+
+    def settle(self) -> None:
+        """Wait for the thread: from here on the caller's arrays may change."""
+        if self._thread is not None:
+            self.value()
 
     def value(self) -> str:
         """Return the hash; the arrays are let go."""
@@ -66,6 +75,29 @@ class Fingerprint:
             self._value = content_hash(self._arrays)
         self._arrays = []
         return self._value
+
+
+class SourceFingerprint:
+    """What the rows that are read piece by piece are known by; see ``Source.fingerprint``."""
+
+    def __init__(self, source: Any):
+        self._source = source
+        self._value: Any = None
+
+    def settle(self) -> None:
+        """Take the value: from here on the source may change."""
+        self.value()
+
+    def value(self) -> Any:
+        """Return plain data."""
+        if self._value is None:
+            self._value = self._source.fingerprint()
+        return self._value
+
+
+def fingerprint_of(table: Table) -> Fingerprint | SourceFingerprint:
+    """Return the fingerprint of a table, whether its rows are in memory or not."""
+    return Fingerprint(table) if table.source is None else SourceFingerprint(table.source)
 
 
 def _named_arrays(table: Table) -> Iterator[tuple[str, np.ndarray]]:
@@ -79,31 +111,74 @@ def _bytes(array: Any) -> int:
     return math.prod(array.shape) * array.dtype.itemsize
 
 
+def _host(array: Any) -> Any:
+    """Return rows of a table, wherever it is, as the host has them."""
+    return array.get() if hasattr(array, "get") else array
+
+
 def content_hash(arrays: Sequence[tuple[str, np.ndarray]]) -> str:
     """Return the SHA-256 of named arrays: names, dtypes, shapes and bytes in row order."""
     digest = hashlib.sha256()
     for name, array in arrays:
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        size, rows = _bytes(array), len(array)
-        if size <= BLOCK_BYTES:
-            digest.update(np.ascontiguousarray(array).data)
-            continue
-        block = max(1, BLOCK_BYTES * rows // size)
+        digest.update(f"{name} {np.dtype(array.dtype).str} {tuple(array.shape)}\n".encode())
+        rows = len(array) if array.ndim else 0
+        block = max(1, BLOCK_BYTES * rows // max(_bytes(array), 1))
         starts = range(0, rows, block)
-        if size > MOST_BYTES:
+        if _bytes(array) > MOST_BYTES:
             starts = np.linspace(0, rows - block, MOST_BYTES // BLOCK_BYTES).astype(np.int64).tolist()
         for start in starts:
-            digest.update(np.ascontiguousarray(array[start : start + block]).data)
+            digest.update(np.ascontiguousarray(_host(array[start : start + block])).data)
     return digest.hexdigest()
 
 
-def weights_hash(model: Any) -> str:
-    """Return the SHA-256 of all variables, layer by layer: dtype, shapes and bytes."""
-    array, variables = model.storage.array, model.variables
-    digest = hashlib.sha256(f"{array.dtype.str} {[variable.shape for variable in variables]}\n".encode())
-    for variable in variables:
-        digest.update(array[variable.offset : variable.offset + variable.size])
-    return digest.hexdigest()
+class WeightsFingerprint:
+    """The SHA-256 of all variables as they are now, layer by layer: dtype, shapes and bytes.
+
+    Weights up to 1 MiB are copied, and hashed when the value is asked for.
+
+    Parameters
+    ----------
+    model : Model
+        Built.
+    """
+
+    def __init__(self, model: Any):
+        array = model.storage.array
+        self._places = [(variable.offset, variable.size, variable.shape) for variable in model.variables]
+        self._array = array.copy() if array.nbytes <= ASIDE_BYTES else array
+        self._value: str | None = None
+        if self._array is array:
+            self.value()
+
+    def value(self) -> str:
+        """Return the hash; the copy is let go."""
+        if self._value is None:
+            array = self._array
+            digest = hashlib.sha256(f"{array.dtype.str} {[shape for *_, shape in self._places]}\n".encode())
+            for offset, size, _ in self._places:
+                digest.update(array[offset : offset + size])
+            self._value = digest.hexdigest()
+        del self._array
+        return self._value
+
+
+class Evidence:
+    """What a certificate is the hash of, put together when it is asked for.
+
+    Parameters
+    ----------
+    settings : dict
+        Plain data.
+    hashes : dict of str to Fingerprint, WeightsFingerprint or None
+    """
+
+    def __init__(self, settings: dict[str, Any], hashes: dict[str, Any]):
+        self._settings, self._hashes = settings, hashes
+
+    def __call__(self) -> dict[str, Any]:
+        """Return settings and hashes as plain data."""
+        taken = {name: None if item is None else item.value() for name, item in self._hashes.items()}
+        return {**self._settings, **taken}
 
 
 # --------------------------------------------------------------------------- settings

@@ -8,6 +8,8 @@ import numpy as np
 
 from fastnn import backends
 from fastnn.callbacks.base import CallbackList
+from fastnn.program import Source
+from fastnn.training.device import device_for
 from fastnn.training.evaluation import Evaluator
 from fastnn.training.step import predict_plan, step_plan
 from fastnn.training.table import Table, arrays_of, read_inputs, readable_in_place, source_of
@@ -23,19 +25,29 @@ class Evaluation:
     rows : int, optional
         Only the first so many rows count.
     threads : int, optional
+    device : {'cpu', 'gpu'}, optional
+        Of the training that asks for it.
     """
 
-    def __init__(self, model: Any, table: Table, rows: int | None = None, threads: int | None = None):
+    def __init__(
+        self,
+        model: Any,
+        table: Table,
+        rows: int | None = None,
+        threads: int | None = None,
+        device: str | None = None,
+    ):
         rows = table.rows if rows is None else min(rows, table.rows)
         metrics = model.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
-        executor = backends.executor(model.device)
+        device = device_for(model, table.tables(), rows, rows, device=device)
+        executor = backends.executor(device)
         plan = step_plan(
             model, model.compiled, metrics, table.weighted, table.sources(),
             training=False, in_place=executor.IN_PLACE and table.readable_in_place(model.dtype),
             row_major=not executor.IN_PLACE,
         )  # fmt: skip
         self._predictions = [np.empty((rows, spec.size), model.dtype) for spec in plan.program.outputs]
-        self._arrays = table.arrays()
+        self._arrays = backends.resident(device, table.arrays())
         self._executor = executor
         self._model, self._plan, self._rows, self._threads = model, plan, rows, threads
         self._evaluator = Evaluator(model.compiled, metrics, plan, table, rows)
@@ -85,23 +97,31 @@ class Prediction:
     rows : int, optional
         Only the first so many rows.
     threads : int, optional
+    checked : bool, default True
+        Whether numbers that are not finite are refused here; else :meth:`run` does so, which is faster.
     """
 
-    def __init__(self, model: Any, x: Any, rows: int | None = None, threads: int | None = None):
-        self._inputs = read_inputs(model, x)
+    def __init__(
+        self, model: Any, x: Any, rows: int | None = None, threads: int | None = None, checked: bool = True
+    ):
+        self._checked = checked or model.device != "cpu"
+        self._inputs = read_inputs(model, x, finite=self._checked)
         available = len(self._inputs[0])
         self._rows = available if rows is None else min(rows, available)
         self._outputs = [np.empty((self._rows, *s.spec.shape), model.dtype) for s in model.outputs]
-        self._model, self._threads = model, threads
+        self._model, self._given, self._threads = model, x, threads
 
     def run(self, callbacks: CallbackList | None = None, batch_size: int = 32) -> list[np.ndarray]:
         """Return one array for each output; rows go through batch by batch only if a callback asks for it."""
         if self._rows == 0:
             return self._outputs
         model, batches = self._model, callbacks is not None and callbacks.wants_predict_batches
-        executor = backends.executor(model.device)
+        executor = backends.executor(device_for(model, self._inputs, self._rows, self._rows))
         in_place = executor.IN_PLACE and all(readable_in_place(array, model.dtype) for array in self._inputs)
         sources = [source_of(array) for array in self._inputs]
+        if executor.IN_PLACE and not batches:
+            self._at_once(sources, in_place)
+            return self._outputs
         session = executor.Session(
             predict_plan(model, sources, in_place, not executor.IN_PLACE).program,
             parameters=model.storage.array,
@@ -118,6 +138,14 @@ class Prediction:
             else:
                 session.run(1, 1)
         return self._outputs
+
+    def _at_once(self, sources: list[Source], in_place: bool) -> None:
+        """Run all rows as one batch, with what is prepared."""
+        model, arrays = self._model, arrays_of(self._inputs)
+        prepared = model.prepared
+        if not prepared.run(model, sources, in_place, arrays, self._outputs, self._threads):
+            read_inputs(model, self._given)  # raises, and says where
+        prepared.prepare_few_rows(model, self._given)
 
     def _batches(self, session: Any, callbacks: Any, batch_size: int) -> None:
         for batch, start in enumerate(range(0, self._rows, batch_size)):

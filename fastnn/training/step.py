@@ -17,7 +17,7 @@ from fastnn.graph.trace import Graph, Value, freeze
 from fastnn.graph.update import UpdateParameter, plan_update
 from fastnn.metrics import Metric
 from fastnn.ops.registry import Spec
-from fastnn.program import Program, Source
+from fastnn.program import Instruction, Program, Ref, Source
 from fastnn.training.compiled import Compiled
 
 #: Programs are kept, so that a second model of the same shape costs no planning.
@@ -95,8 +95,14 @@ def _graph_key(graph: Graph) -> tuple:
     )
 
 
-def predict_plan(model: Any, sources: Sequence[Source], in_place: bool, row_major: bool = False) -> StepPlan:
-    """Return the program that writes the model's outputs for each row."""
+def predict_plan(
+    model: Any, sources: Sequence[Source], in_place: bool, row_major: bool = False, checked: bool = False
+) -> StepPlan:
+    """Return the program that writes the model's outputs for each row.
+
+    With `checked`, its only sum is 0, or NaN if an input holds a number that is not finite; parts of tables
+    and whole numbers are not looked at.
+    """
     graph = Graph()
     _, outputs = model.trace(graph, training=False)
     key = (
@@ -105,6 +111,7 @@ def predict_plan(model: Any, sources: Sequence[Source], in_place: bool, row_majo
         tuple(sources),
         in_place,
         row_major,
+        checked,
         _graph_key(graph),
         tuple(v.number for v in outputs),
     )
@@ -117,9 +124,29 @@ def predict_plan(model: Any, sources: Sequence[Source], in_place: bool, row_majo
             graph, model.dtype, sources=sources, outputs=[v.spec for v in outputs],
             parameters=model.storage.array.size, in_place=in_place, row_major=row_major,
         )  # fmt: skip
+        if checked:
+            _check_inputs(program)
         return StepPlan(program, stored={index: index for index in range(len(outputs))})
 
     return _cached(key, build)
+
+
+def _check_inputs(program: Program) -> None:
+    """Look at inputs where they are read, when the cache holds them; memory and blocks stay as planned."""
+    program.accumulators = ("not finite",)
+    result = (Ref("accumulator", 0, Spec((), rows=False)),)
+    block: list[Instruction] = []
+    seen: set[int] = set()
+    for instruction in program.block:
+        for ref in instruction.inputs:
+            if program.in_place and ref.region == "input" and ref.stride and ref.index not in seen:
+                seen.add(ref.index)
+                if ref.spec.kind == "float":
+                    block.append(Instruction("check_input", (ref,), result))
+        block.append(instruction)
+        if instruction.op == "gather" and instruction.outputs[0].spec.kind == "float":
+            block.append(Instruction("check_input", instruction.outputs, result))
+    program.block = block
 
 
 def step_plan(
@@ -191,7 +218,7 @@ def _schedule_key(schedule: Any) -> tuple:
     return () if schedule is None else (schedule[0], len(schedule[1]))
 
 
-def _target_spec(loss: Any, output: Spec) -> Spec:
+def target_spec(loss: Any, output: Spec) -> Spec:
     """Return a row of the targets that fits an output: a class index, or so many numbers."""
     if loss.sparse_target:
         return Spec((1,), kind="int")
@@ -215,7 +242,7 @@ class _StepBuilder:
     def build(self, metrics, weighted, sources, training, in_place, staged, row_major) -> StepPlan:
         graph, compiled = self.graph, self.compiled
         targets = [
-            graph.input(_target_spec(loss, output.spec), f"target {k}") if loss is not None else None
+            graph.input(target_spec(loss, output.spec), f"target {k}") if loss is not None else None
             for k, (loss, output) in enumerate(zip(compiled.losses, self.outputs, strict=True))
         ]  # fmt: skip
         weights = [graph.input(Spec((1,)), f"weight {k}") if has else None for k, has in enumerate(weighted)]

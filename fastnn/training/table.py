@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.arrays import check_finite, to_array
 from fastnn.errors import ArgumentError, DataError, ShapeError
 from fastnn.program import PartSource, Source
 from fastnn.rows import Gathered
 from fastnn.serialization import check_number
-from fastnn.training.arrays import match_rows, match_shape, readable, to_index
+from fastnn.training.arrays import match_rows, match_shape
+from fastnn.training.door import check_finite, on_host, read, readable, to_index
 from fastnn.training.parts import check_parts
 
 #: Losses whose targets are probabilities.
@@ -28,13 +28,19 @@ class Table:
     Attributes
     ----------
     inputs : list of ndarray or Gathered, shape (rows, numbers)
-        One for each model input.
+        One for each model input. Arrays that were on a GPU are CuPy's, here and in the following.
     targets : list of ndarray
         One for each output that has a loss; None entries for the others are left out of ``arrays``.
     weights : list of ndarray or None
         One for each output.
     rows : int
+    held : int
+        So many of the rows are in memory at a time: all of them.
+    source : object
+        What the rows are read from piece by piece; None: they are all there.
     """
+
+    source: Any = None
 
     def __init__(
         self,
@@ -47,33 +53,43 @@ class Table:
         self.targets = targets
         self.weights = weights
         self.target_shapes = target_shapes
-        self.rows = len(inputs[0]) if inputs else 0
+        self.rows = self.held = len(inputs[0]) if inputs else 0
+        self._brought: dict[int, np.ndarray] = {}
 
     @property
     def weighted(self) -> list[bool]:
         """For each output, whether its rows have weights."""
         return [weight is not None for weight in self.weights]
 
-    def _all(self) -> list[np.ndarray | Gathered]:
+    def tables(self) -> list[np.ndarray | Gathered]:
         """Return inputs, targets, weights: the order of a step program's inputs."""
         optional = (*self.targets, *self.weights)
         return [*self.inputs, *(array for array in optional if array is not None)]
 
     def arrays(self) -> list[np.ndarray]:
         """Return the arrays of inputs, targets, weights as the executor is given them."""
-        return arrays_of(self._all())
+        return arrays_of(self.tables())
 
     def sources(self) -> list[Source]:
         """Return the arrays' dtypes, ``:strided`` where a row's numbers are not adjacent, or their parts."""
-        return [source_of(array) for array in self._all()]
+        return [source_of(array) for array in self.tables()]
 
     def readable_in_place(self, dtype: str) -> bool:
         """Whether kernels may read every array where it is."""
-        return all(readable_in_place(array, dtype) for array in self._all())
+        return all(readable_in_place(array, dtype) for array in self.tables())
 
     def bytes(self) -> int:
         """Return the size of all arrays in bytes."""
-        return sum(array.nbytes for array in self._all())
+        return sum(array.nbytes for array in self.tables())
+
+    def column_of(self, arrays: Sequence[Any], k: int) -> np.ndarray | None:
+        """Return the targets or weights of output `k` on the host; what was on a GPU is brought over once."""
+        array = arrays[k]
+        if array is None or isinstance(array, np.ndarray):
+            return array
+        if id(array) not in self._brought:
+            self._brought[id(array)] = on_host(array)
+        return self._brought[id(array)]
 
     def split(self, start: int) -> tuple[Table, Table]:
         """Return the rows before `start`, and those from there on; no copies."""
@@ -155,7 +171,7 @@ def as_list(data: Any, names: Sequence[str], what: str, optional: Sequence[str] 
     return list(data)
 
 
-def read_inputs(model: Any, x: Any, where: str = "x") -> list[np.ndarray | Gathered]:
+def read_inputs(model: Any, x: Any, where: str = "x", finite: bool = True) -> list[np.ndarray | Gathered]:
     """Check a model's inputs.
 
     Parameters
@@ -165,6 +181,8 @@ def read_inputs(model: Any, x: Any, where: str = "x") -> list[np.ndarray | Gathe
     x : array, list, DataFrame, Gathered, or a list or dict of them
     where : str
         What to call them in messages.
+    finite : bool, default True
+        Refuse arrays with a number that is not finite here; else the program must.
 
     Returns
     -------
@@ -189,12 +207,13 @@ def read_inputs(model: Any, x: Any, where: str = "x") -> list[np.ndarray | Gathe
             check_parts(item, symbol.spec.kind, place, model.dtype)
             found.append(item)
             continue
-        array, columns = to_array(item, place)
+        array, columns = read(item, place)
         array = match_rows(array, symbol.spec, place)
         if symbol.spec.kind == "int":
             found.append(to_index(array, limit, place))
         else:
-            check_finite(array, place, columns, model.dtype)
+            if finite:
+                check_finite(array, place, columns, model.dtype)
             found.append(readable(array))
     counts = {name: len(array) for name, array in zip(names, found, strict=True)}
     if len(set(counts.values())) > 1:
@@ -244,7 +263,7 @@ def _read_target(model: Any, k: int, item: Any, rows: int, where: str) -> np.nda
     loss, spec = model.compiled.losses[k], model.outputs[k].spec
     if item is None:
         raise ArgumentError(f"{where}: the loss needs targets. Received: None.")
-    array, columns = to_array(item, where)
+    array, columns = read(item, where)
     if array.ndim == 0:
         raise ShapeError(f"{where}: expected one row per example. Received: a single number.")
     if len(array) != rows:
@@ -283,7 +302,7 @@ def read_weights(
         found = [_sample_weight(item, rows, model.dtype) for item in items]
     if class_weight is not None:
         weights = class_weights(class_weight, targets, names, model.outputs[0].spec.size)
-        found[0] = readable(weights if found[0] is None else weights * found[0])
+        found[0] = readable(weights if found[0] is None else weights * on_host(found[0]))
     return [None if target is None else weight for target, weight in zip(targets, found, strict=True)]
 
 
@@ -291,7 +310,7 @@ def _sample_weight(item: Any, rows: int, dtype: str) -> np.ndarray | None:
     """Return the weights of one output's rows, shape (rows, 1)."""
     if item is None:
         return None
-    array, _ = to_array(item, "sample_weight")
+    array, _ = read(item, "sample_weight")
     if array.shape not in ((rows,), (rows, 1)):
         raise ShapeError(
             f"sample_weight: expected one weight for each row, shape ({rows},). Received: {array.shape}."
@@ -319,7 +338,8 @@ def class_weights(
             f"class_weight is for models with one output; use sample_weight. Received: outputs {list(names)}."
         )
     assert targets[0] is not None
-    labels = targets[0].argmax(axis=1) if targets[0].shape[1] > 1 else targets[0][:, 0]
+    classes = on_host(targets[0])
+    labels = classes.argmax(axis=1) if classes.shape[1] > 1 else classes[:, 0]
     weights = np.ones((len(labels), 1))
     for label, value in class_weight.items():
         if isinstance(label, bool) or not isinstance(label, (int, float, np.integer, np.floating)):

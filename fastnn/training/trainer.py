@@ -15,9 +15,10 @@ from fastnn.callbacks.batches import BatchCalls
 from fastnn.callbacks.history import History
 from fastnn.errors import NonFiniteLossError
 from fastnn.random import permutation
+from fastnn.training.device import device_for
 from fastnn.training.evaluation import Evaluator
 from fastnn.training.rate import LearningRate
-from fastnn.training.state import LastFinite
+from fastnn.training.state import LastFinite, OptimizerState
 from fastnn.training.step import StepPlan, step_plan
 from fastnn.training.table import Table
 
@@ -40,7 +41,21 @@ class Training:
     shuffle : bool
     steps_per_epoch : int or None
     threads : int or None
+    seed : int or None
+        Of shuffles and masks; by default the model's.
+    epochs : int
+        How many there may be: ``device='auto'`` depends on it.
+    rehearsal : bool
+        Train copies of the weights and of the optimizer's state.
+
+    Attributes
+    ----------
+    steps : int or None
+        Steps an epoch, if their number is known.
     """
+
+    #: Whether rows are read piece by piece; epochs then end one by one, whatever the callbacks.
+    streamed = False
 
     def __init__(
         self,
@@ -51,6 +66,8 @@ class Training:
         steps_per_epoch: int | None = None,
         threads: int | None = None,
         seed: int | None = None,
+        epochs: int = 1,
+        rehearsal: bool = False,
     ):
         self.model = model
         self.table = table
@@ -60,7 +77,8 @@ class Training:
         single = self.rows == table.rows and self.batch_size == self.rows
         self.shuffle = shuffle and not single  # the order within a full batch makes no difference
         self.metrics = self.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
-        executor = backends.executor(model.device)
+        self.device = device_for(model, table.tables(), self.rows, self.batch_size, epochs, training=True)
+        executor = backends.executor(self.device)
         in_place = executor.IN_PLACE and not self.shuffle and table.readable_in_place(model.dtype)
         staged = executor.IN_PLACE and single and table.bytes() <= STAGED_BYTES
         self.plan: StepPlan = step_plan(
@@ -68,8 +86,9 @@ class Training:
             training=True, in_place=in_place, staged=staged, row_major=not executor.IN_PLACE,
         )  # fmt: skip
         program = self.plan.program
-        state = model.optimizer_state(self.plan)
-        self.predictions = [np.empty((table.rows, spec.size), model.dtype) for spec in program.outputs]
+        parameters = model.storage.array.copy() if rehearsal else model.storage.array
+        state = OptimizerState(self.plan, parameters) if rehearsal else model.optimizer_state(self.plan)
+        self.predictions = [np.empty((table.held, spec.size), model.dtype) for spec in program.outputs]
         arrays: Sequence[np.ndarray] = table.arrays()
         if program.units_major and program.in_place:
             arrays = executor.stage(program, arrays, self.batch_size)
@@ -80,7 +99,7 @@ class Training:
         self._open = functools.partial(
             executor.Session,
             program,
-            parameters=model.storage.array,
+            parameters=parameters,
             inputs=arrays,
             outputs=self.predictions,
             slots=state.slots,
@@ -96,8 +115,9 @@ class Training:
         )
         self.session = self._open(seed=self.seed, step=state.step, epoch=state.epoch)
         self.steps_per_epoch = -(-self.rows // self.batch_size)
+        self.steps: int | None = self.steps_per_epoch
         self._evaluator = Evaluator(self.compiled, self.metrics, self.plan, table, self.rows)
-        self._last_finite = LastFinite(model.storage.array, state)
+        self._last_finite = LastFinite(parameters, state)
         self._epochs_before = 0  # epochs of earlier fits: messages count as this fit does
         self._settled: Callable[[], None] = _nothing
 
@@ -132,7 +152,9 @@ class Training:
         """
         session = self.session
         self._settled = settled or _nothing
-        every_epoch = callbacks.wants_epochs or validate is not None or bool(self.plan.stored)
+        every_epoch = (
+            callbacks.wants_epochs or validate is not None or bool(self.plan.stored) or self.streamed
+        )
         batches = callbacks.batches(self.steps_per_epoch)
         self._epochs_before = session.epoch - first_epoch
         epoch = first_epoch
@@ -145,7 +167,7 @@ class Training:
                         log = self._steps(callbacks, batches, 1)
                         if not len(log):
                             break
-                        logs = self._evaluator.logs(log[0], self.predictions, visited=self._visited())
+                        logs = self._epoch_logs(log[0])
                         if validate is not None and _due(validation_freq, epoch):
                             logs.update({f"val_{key}": value for key, value in validate().items()})
                         try:
@@ -159,7 +181,7 @@ class Training:
                         history.extend(epoch, self._evaluator.columns(log))
                         epoch += len(log)
         except BaseException:
-            if validate is None and not self.plan.stored:
+            if validate is None and not self.plan.stored and not self.streamed:
                 self._record_unread(history, first_epoch)
             raise
         if not self._last_finite.holds():
@@ -196,7 +218,7 @@ class Training:
                     batches.begin(self._done())
                 log = self._call(epochs, batches.ahead(self._done()) if batches else None, callbacks.deadline)
                 if batches and batches.due(self._done()):
-                    rows = self.rows if len(log) else session.position
+                    rows = self._epoch_rows() if len(log) else session.position
                     sums = log[0] if len(log) else session.sums
                     batches.end(self._done(), self._evaluator.logs(sums, None, rows))
                     if not len(log):
@@ -226,6 +248,14 @@ class Training:
         """Steps done, counted from epoch 0."""
         return self.epoch * self.steps_per_epoch + self.session.position // self.batch_size
 
+    def _epoch_rows(self) -> int:
+        """Return how many rows the epoch that has just ended had."""
+        return self.rows
+
+    def _epoch_logs(self, sums: np.ndarray) -> dict[str, float]:
+        """Return the logs of the epoch that has just ended."""
+        return self._evaluator.logs(sums, self.predictions, visited=self._visited())
+
     def _visited(self) -> Any:
         """Return which rows the epoch that has just ended visited; None for all."""
         if self.rows == self.table.rows:
@@ -247,6 +277,7 @@ class Training:
     def _not_finite(self, what: str, epoch: int, step: int) -> NonFiniteLossError:
         """Make sure that the weights are finite, and return the error that says which they are."""
         kept = "The weights from before that step are kept."
+        steps = "" if self.steps is None else f" of {self.steps}"
         if not self._last_finite.holds():
             if self._last_finite.restore():
                 self.session.step = self.state.step = self._last_finite.step
@@ -255,8 +286,8 @@ class Training:
             else:
                 kept = "The weights are no longer finite, and were too large to keep a copy."
         return NonFiniteLossError(
-            f"The {what} became NaN or infinite in epoch {epoch - self._epochs_before}, step {step} of "
-            f"{self.steps_per_epoch}, with learning rate {float(self.state.hyper[0]):g}. {kept} "
+            f"The {what} became NaN or infinite in epoch {epoch - self._epochs_before}, step {step}{steps}, "
+            f"with learning rate {float(self.state.hyper[0]):g}. {kept} "
             "A smaller learning rate, normalised inputs or clipnorm usually help."
         )
 

@@ -78,7 +78,11 @@ BAD_FITS = {
     "times": ({"x": frame(size=pd.date_range("2020", periods=ROWS))}, DtypeError, "column 'size'.*datetime"),
     "complex": ({"x": X.astype(complex)}, DtypeError, "complex dtype complex128"),
     "objects": ({"x": np.full((ROWS, 2), {}, dtype=object)}, DtypeError, "dtype object"),
-    "a generator": ({"x": (row for row in X)}, DtypeError, "an object of type generator"),
+    "a generator beside y": (
+        {"x": (row for row in X)},
+        ArgumentError,
+        "`y` of fit is for arrays; the generator",
+    ),
     "a sparse matrix": ({"x": sparse.csr_array(X)}, DtypeError, r"use .toarray\(\)"),
     "text as target": ({"y": ["a"] * ROWS}, DtypeError, "y: must hold numbers"),
     "text as a column": ({"y": pd.Series(["a"] * ROWS)}, DtypeError, "y: the series must hold numbers"),

@@ -15,7 +15,7 @@ from fastnn.errors import ArgumentError, FastnnError, FileFormatError, NotBuiltE
 from fastnn.io import container
 from fastnn.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input, Normalization
 from fastnn.models import Model, Sequential, formats, load_model
-from fastnn.ops import register_elementwise
+from fastnn.ops import register_elementwise, unregister_elementwise
 from fastnn.random import set_random_seed
 
 
@@ -284,6 +284,7 @@ def test_own_ops_are_registered_beforehand(path):
     model = Sequential([Dense(2, "cubed_for_saving", input_shape=(3,))])
     copy = reload(model, path)
     assert copy.predict(data()[0]).tobytes() == model.predict(data()[0]).tobytes()
+    unregister_elementwise("cubed_for_saving")
 
 
 # --------------------------------------------------------------------------- what cannot be saved

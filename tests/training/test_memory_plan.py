@@ -7,7 +7,7 @@ import pytest
 from training_nets import NETS
 
 from fastnn import Input, Model, layers
-from fastnn.backends.cpu import executor
+from fastnn.backends.cpu import cut, executor
 from fastnn.graph.autodiff import backward
 from fastnn.graph.plan import plan
 from fastnn.graph.trace import Graph
@@ -232,11 +232,11 @@ def test_blocks_are_multiples_of_sixteen_rows(name, sessions):
     for batch in (1, 2, 15, 16, 17, 31, 32, 100, 128, 500, 512, 1_000, 4_096, 50_000, 1_000_000):
         block, lanes = executor.rows_per_block(program, batch)
         assert block % 16 == 0
-        assert lanes & (lanes - 1) == 0 and 1 <= lanes <= executor.MOST_LANES
+        assert lanes & (lanes - 1) == 0 and 1 <= lanes <= cut.MOST_LANES
         if program.whole_batch:
             assert block >= batch and lanes == 1
         else:
-            assert block <= executor.LARGEST_BLOCK + 15
+            assert block <= cut.LARGEST_BLOCK + 15
 
 
 def test_memory_is_bounded_by_the_block(sessions):
@@ -249,4 +249,4 @@ def test_memory_is_bounded_by_the_block(sessions):
     for batch in (400, 4_000, 40_000):
         model.fit(x, x[:, :1], batch_size=batch, verbose=0, threads=1)
     for session in sessions:
-        assert session.block * session.program.arena_row_bytes <= 1.1 * executor.BLOCK_BYTES
+        assert session.block * session.program.arena_row_bytes <= 1.1 * cut.BLOCK_BYTES

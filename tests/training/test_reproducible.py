@@ -34,6 +34,7 @@ def test_run_to_run(name):
     assert trained(name) == trained(name)
 
 
+@pytest.mark.usefixtures("always_a_team")
 @pytest.mark.parametrize("name, most", [("narrow", 4), ("dropout", 4), ("normalized", 1), ("large", 4)])
 def test_any_number_of_threads(name, most, teams):
     alone = trained(name, threads=1)

@@ -26,7 +26,7 @@ from resume_cases import (
 )  # fmt: skip
 
 import fastnn
-from fastnn import callbacks, layers, optimizers
+from fastnn import callbacks, layers, optimizers, random
 from fastnn.callbacks import BackupAndRestore, Callback
 from fastnn.errors import ArgumentError, FileFormatError
 from fastnn.io import container
@@ -363,6 +363,10 @@ def test_a_later_fit_of_a_script_is_not_taken_for_an_earlier_one(tmp_path):
 
 class TestSeeds:
     """A model without a seed takes on the backup's."""
+
+    @pytest.fixture(autouse=True)
+    def no_global_seed(self, monkeypatch):
+        monkeypatch.setattr(random._source, "root", None)
 
     def run(self, folder, *callbacks):
         model = Sequential([layers.Dense(8, "relu", input_shape=(5,)), layers.Dropout(0.5), layers.Dense(1)])

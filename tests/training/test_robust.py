@@ -15,7 +15,7 @@ import threadpoolctl
 from training_nets import NETS, digest, environment, run_script, small, table, trained
 
 from fastnn import layers, optimizers
-from fastnn.backends.cpu import blas, executor
+from fastnn.backends.cpu import blas, executor, registers
 from fastnn.callbacks import Callback
 from fastnn.errors import NonFiniteLossError
 from fastnn.models import Sequential
@@ -240,6 +240,7 @@ def test_interrupts_at_any_moment(name, threads):
     assert_usable(model, x, y)
 
 
+@pytest.mark.usefixtures("always_a_team")
 def test_interrupt_before_the_team_meets(monkeypatch):
     """Helpers that wait for a thread 0 that never comes go home."""
     model, x, y, options = NETS["large"]()
@@ -247,11 +248,11 @@ def test_interrupt_before_the_team_meets(monkeypatch):
     before = digest(*model.get_weights())
     original = executor.Session._member
 
-    def member(self, thread):
-        if thread == 0:
+    def member(self, r):
+        if r[registers.THREAD] == 0:
             time.sleep(0.05)
             raise KeyboardInterrupt
-        original(self, thread)
+        original(self, r)
 
     monkeypatch.setattr(executor.Session, "_member", member)
     with pytest.raises(KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -32,6 +33,76 @@ class Call(NamedTuple):
     accumulate: bool = False
 
 
+class Lowered:
+    """One op for arrays of certain shapes and dtypes: all that is left to do is to fill in their addresses.
+
+    Parameters
+    ----------
+    op : str
+    specs, out_specs : sequence of Spec
+    attrs : dict
+    rows : int
+    dtype : dtype
+        Of the arrays that hold floats.
+    """
+
+    def __init__(
+        self,
+        op: str,
+        specs: Sequence[Spec],
+        out_specs: Sequence[Spec],
+        attrs: dict[str, Any],
+        rows: int,
+        dtype: np.dtype,
+    ):
+        refs = [ArrayRef(number, spec) for number, spec in enumerate((*specs, *out_specs))]
+        call = Call(op, tuple(refs[: len(specs)]), tuple(refs[len(specs) :]), attrs)
+        self._outputs = [
+            (
+                (rows, *spec.shape) if spec.rows else spec.shape,
+                dtype if spec.kind == "float" else np.dtype(np.int32),
+            )
+            for spec in out_specs
+        ]
+        registers = self._registers = np.zeros(COUNT, np.int64)
+        registers[[ONE, FIRST]] = 1
+        registers[[ROWS, BATCH]] = rows
+        registers[HIGH] = np.iinfo(np.int64).max
+        self._registers_at = registers.ctypes.data
+        self._calls = []
+        for row in kernels.lower(call, Target(np.float32 if dtype == np.float32 else np.float64)):
+            words, arrays, memory = _template(row.operands, rows)
+            kernel = compile_kernel(row.key, row.make, row.exact).call
+            self._calls.append((kernel, ctypes.c_int64 * len(words), words, arrays, memory))
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Compute the op; the arrays are contiguous."""
+        outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
+        addresses = [array.ctypes.data for array in (*arrays, *outputs)]
+        for kernel, vector, template, places, memory in self._calls:
+            words = template.copy()
+            for place, number in places:
+                words[place] = addresses[number]
+            keep = [np.empty(size, np.uint8) for _, size in memory]
+            for (place, _), array in zip(memory, keep, strict=True):
+                words[place] = array.ctypes.data
+            kernel(vector(*words), self._registers_at)
+        return outputs
+
+
+def lowered(
+    op: str,
+    arrays: Sequence[np.ndarray],
+    specs: Sequence[Spec],
+    out_specs: Sequence[Spec],
+    attrs: dict[str, Any],
+    rows: int,
+) -> Lowered:
+    """Return an op for arrays like these, which are of one float dtype."""
+    dtype = next((array.dtype for array in arrays if array.dtype.kind == "f"), np.dtype(np.float64))
+    return Lowered(op, specs, out_specs, attrs, rows, dtype)
+
+
 def run(
     op: str,
     arrays: Sequence[np.ndarray],
@@ -41,29 +112,7 @@ def run(
     rows: int,
 ) -> list[np.ndarray]:
     """Compute one op; `arrays` are contiguous and of one float dtype."""
-    dtype = next((array.dtype for array in arrays if array.dtype.kind == "f"), np.dtype(np.float64))
-    outputs = [
-        np.empty(
-            (rows, *spec.shape) if spec.rows else spec.shape, dtype if spec.kind == "float" else np.int32
-        )
-        for spec in out_specs
-    ]
-    call = Call(
-        op,
-        tuple(ArrayRef(a.ctypes.data, s) for a, s in zip(arrays, specs, strict=True)),
-        tuple(ArrayRef(a.ctypes.data, s) for a, s in zip(outputs, out_specs, strict=True)),
-        attrs,
-    )
-    registers = np.zeros(COUNT, np.int64)
-    registers[[ONE, FIRST]] = 1
-    registers[[ROWS, BATCH]] = rows
-    registers[HIGH] = np.iinfo(np.int64).max
-    target = Target(np.float32 if dtype == np.float32 else np.float64)
-    for row in kernels.lower(call, target):
-        words, keep = _words(row.operands, rows)
-        compile_kernel(row.key, row.make, row.exact).call(words.ctypes.data, registers.ctypes.data)
-        del keep
-    return outputs
+    return lowered(op, arrays, specs, out_specs, attrs, rows)(arrays)
 
 
 def run_update(
@@ -114,3 +163,26 @@ def _words(operands: Sequence[Any], rows: int) -> tuple[np.ndarray, Any]:
         else:
             words.append(int(operand))
     return np.array(words, np.int64), keep
+
+
+_Places = list[tuple[int, int]]
+
+
+def _template(operands: Sequence[Any], rows: int) -> tuple[list[int], _Places, _Places]:
+    """Return a kernel's words without addresses, and where they go: (place, which array), (place, bytes)."""
+    words: list[int] = [0]
+    arrays: _Places = []
+    memory: _Places = []
+    for operand in operands:
+        if isinstance(operand, ArrayRef):
+            arrays.append((len(words), operand.address))
+            words += [0, 0]
+        elif isinstance(operand, (Scratch, Workspace)):
+            size = operand.bytes if isinstance(operand, Workspace) else 2 * 8 * max(rows, 1)
+            memory.append((len(words), size))
+            words += [0, 0]
+        elif isinstance(operand, float):
+            words.append(int(np.float64(operand).view(np.int64)))
+        else:
+            words.append(int(operand))
+    return words, arrays, memory

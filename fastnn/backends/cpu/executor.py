@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,21 +15,21 @@ import numpy as np
 from fastnn.backends.cpu import interpreter as control
 from fastnn.backends.cpu import kernels, registers
 from fastnn.backends.cpu.blas import one_thread, one_thread_here
+from fastnn.backends.cpu.cut import itemsize_of, rows_per_block
 from fastnn.backends.cpu.jit import compile_kernel
 from fastnn.backends.cpu.lowering import Flag, InputStride, LaneStride, Row, Scratch, Target, Workspace
+from fastnn.backends.cpu.pace import Pace
 from fastnn.backends.cpu.registers import WIDTH
 from fastnn.program import Program, Ref
 from fastnn.random import shuffle_sides
 
 #: Programs may read the caller's arrays where they are, and be laid out in (units, rows).
 IN_PLACE = True
+#: Sessions may be handed other arrays between two steps.
+REBINDS = True
 ALIGN = 64
-#: A block's temporaries should stay in the first- or second-level cache.
-NARROW_BLOCK_BYTES, BLOCK_BYTES = 48 << 10, 256 << 10
-SMALLEST_BLOCK, LARGEST_BLOCK = 64, 2048
-#: Arithmetic that makes a lane of its own worth while (some 20 us of it).
-FLOPS_PER_LANE = 2_000_000
-MOST_LANES = 16
+#: Rows of an epoch whose end is not known yet.
+MOST_ROWS = 1 << 60
 
 _active = 0
 _active_lock = threading.Lock()
@@ -133,7 +134,15 @@ class Linked:
         self.block = Template(rows, self.columns)
         rows = [row for instruction in program.update for row in kernels.lower(instruction, target)]
         self.update = Template(rows, self.columns)
+        self.paces: dict[tuple[int, int], Pace] = {}  # for each number of lanes and of threads
         self.uses_blas = any(kernel.key.startswith("gemm") for kernel in self.block.kernels)
+        #: Of a prediction's products by BLAS, the rows for each row of data, and the elements of the matrix.
+        self.products = [
+            (instruction.outputs[0].spec.size // weights.shape[1], weights.size)
+            for instruction in program.block
+            if self.uses_blas and instruction.op == "dense"
+            for weights in [instruction.inputs[1].spec]
+        ]
 
 
 def linked(program: Program) -> Linked:
@@ -141,34 +150,6 @@ def linked(program: Program) -> Linked:
     if program.linked is None:
         program.linked = Linked(program)
     return program.linked
-
-
-def rows_per_block(program: Program, batch: int) -> tuple[int, int]:
-    """Return how a batch is cut: rows in a block (a multiple of 16), and gradient lanes.
-
-    Both depend on the program and the batch alone, never on the machine or its threads, because the
-    order in which gradients are summed follows from them.
-    """
-    batch = max(batch, 1)
-    if program.whole_batch:
-        return -(-batch // 16) * 16, 1
-    itemsize = 4 if program.dtype == "float32" else 8
-    # Wide layers: every block reads all the weights again, so it had better be as large as they are
-    # (512-1024-1024-10, batch 256: 33 ms with blocks of 64 rows, 27 with blocks of 128).
-    budget = NARROW_BLOCK_BYTES if program.units_major else max(BLOCK_BYTES, program.parameters * itemsize)
-    # Rows in parts are cut into the same blocks, and so give the same bits, as an array read in place.
-    largest = budget // max(program.arena_row_bytes - program.parts_row_bytes, 1)
-    largest = min(max(largest, SMALLEST_BLOCK), LARGEST_BLOCK)
-    work = batch * program.flops_per_row
-    lanes = work // FLOPS_PER_LANE
-    if program.gradients:  # reducing the lanes must stay under a tenth of the step
-        lanes = min(lanes, int(work * 0.01) // (program.gradients * itemsize))
-    lanes = min(max(lanes, 1), MOST_LANES)
-    lanes = 1 << (int(lanes).bit_length() - 1)
-    blocks = -(-batch // largest)
-    blocks = -(-blocks // lanes) * lanes
-    block = -(-batch // blocks)
-    return -(-block // 16) * 16, lanes
 
 
 class Session:
@@ -234,7 +215,11 @@ class Session:
         self._linked = linked(program)
         self.block, self.lanes = rows_per_block(program, min(batch_size, epoch_rows))
         self.threads = self._team_size(threads, min(batch_size, epoch_rows))
-        self._keep = [parameters, inputs, outputs, slots, hyper, schedule]
+        # What earlier sessions found out holds for this one: a prediction is one step long.
+        paces = self._linked.paces
+        self._pace = paces.setdefault((self.lanes, self.threads), Pace()) if self.threads > 1 else None
+        self.inputs = inputs
+        self._keep = [parameters, outputs, slots, hyper, schedule]
         self._sums = max(len(program.accumulators), 1)
         self._seed, self._shuffle = seed, shuffle
         self._total = total_rows
@@ -259,7 +244,7 @@ class Session:
 
     def _layout(self, parameters, inputs, outputs, slots, hyper, schedule) -> None:
         program, team = self.program, self.threads
-        itemsize = 4 if program.dtype == "float32" else 8
+        itemsize = itemsize_of(program)
         arena = _aligned(program.arena_row_bytes * self.block)
         fixed = _aligned(program.fixed_bytes)
         scratch = _aligned(2 * 8 * self.block)
@@ -283,17 +268,18 @@ class Session:
         bases[columns["schedule"]] = 0 if schedule is None else schedule.ctypes.data
         bases[columns["lane_stride"]] = lane_bytes
         bases[columns["flag"]] = self._flag.ctypes.data
+        self._bound = {}
         for index, array in enumerate(inputs):
-            bases[columns[f"input{index}"]] = array.ctypes.data
+            bases[columns[f"input{index}"]] = self._bound[f"input{index}"] = array.ctypes.data
             strides = array.strides if array.ndim > 1 else (*array.strides, array.itemsize)
             bases[columns[f"stride{index}.0"]] = strides[0] // array.itemsize
             bases[columns[f"stride{index}.1"]] = strides[-1] // array.itemsize
         for index, array in enumerate(outputs):
-            bases[columns[f"output{index}"]] = array.ctypes.data
+            bases[columns[f"output{index}"]] = self._bound[f"output{index}"] = array.ctypes.data
         for index, array in enumerate(slots):
             bases[columns[f"slot{index}"]] = array.ctypes.data
         block, update = self._linked.block, self._linked.update
-        self._table = np.empty((self.lanes, *block.words.shape), np.int64)
+        self.tables = np.empty((self.lanes, *block.words.shape), np.int64)
         for lane in range(self.lanes):
             at = base + (lane * team // self.lanes) * per_thread
             bases[columns["arena"]] = at
@@ -302,10 +288,10 @@ class Session:
             bases[columns["workspace"]] = at + arena + fixed + scratch
             bases[columns["gradient"]] = self._gradients_at + lane * lane_bytes
             bases[columns["accumulator"]] = self._sums_by_lane[lane].ctypes.data
-            self._table[lane] = block.link(bases, self.block)
+            self.tables[lane] = block.link(bases, self.block)
         bases[columns["gradient"]] = self._gradients_at
         bases[columns["accumulator"]] = self._epoch_sums.ctypes.data
-        self._update = update.link(bases, self.block)
+        self.update_table = update.link(bases, self.block)
 
     def _control(self, batch_size: int, epoch_rows: int, losses: int, batch_mean: Sequence[bool]) -> None:
         q = self._q = np.zeros(control.CONTROL_WORDS, np.int64)
@@ -315,8 +301,8 @@ class Session:
         self._modes = np.zeros(self._sums, np.int64)
         self._modes[: len(batch_mean)] = batch_mean
         q[control.MAX_LANES] = self.lanes
-        q[control.TABLE], q[control.TABLE_ROWS] = self._table.ctypes.data, self._table.shape[1]
-        q[control.UPDATE], q[control.UPDATE_ROWS] = self._update.ctypes.data, self._update.shape[0]
+        q[control.TABLE], q[control.TABLE_ROWS] = self.tables.ctypes.data, self.tables.shape[1]
+        q[control.UPDATE], q[control.UPDATE_ROWS] = self.update_table.ctypes.data, self.update_table.shape[0]
         q[control.BLOCK] = self.block
         q[control.BATCH_SIZE], q[control.EPOCH_ROWS] = batch_size, epoch_rows
         q[control.BARRIER_AT] = -(-self._barrier.ctypes.data // ALIGN) * ALIGN
@@ -329,10 +315,16 @@ class Session:
         )
         q[control.MODES_AT] = self._modes.ctypes.data
         q[control.SUMS], q[control.LOSSES] = self._sums, losses
-        r = self._r = np.zeros((self.threads, registers.COUNT), np.int64)
+        self._alone = self._registers(1)
+        self._team = self._registers(self.threads)
+        self._run = control.interpreter().call
+
+    def _registers(self, threads: int) -> np.ndarray:
+        """Return the registers of each thread of a team."""
+        r = np.zeros((threads, registers.COUNT), np.int64)
         r[:, registers.ONE] = 1
-        r[:, registers.THREAD] = np.arange(self.threads)
-        r[:, registers.THREADS] = self.threads
+        r[:, registers.THREAD] = np.arange(threads)
+        r[:, registers.THREADS] = threads
         r[:, registers.SEED] = self._seed
         r[:, registers.TOTAL] = self._total
         r[:, registers.SHUFFLE] = self._shuffle
@@ -340,12 +332,43 @@ class Session:
         if self._shuffle:
             r[:, registers.SIDE_A], r[:, registers.SIDE_B] = shuffle_sides(self._total)
         elements = self.program.gradients
-        shares = self.threads if elements >= 32768 else 1  # sharing a short vector costs more than it saves
-        for thread in range(self.threads):
+        shares = threads if elements >= 32768 else 1  # sharing a short vector costs more than it saves
+        for thread in range(threads):
             low, high = elements * thread // shares // 16 * 16, elements * (thread + 1) // shares // 16 * 16
             r[thread, registers.LOW] = min(low, elements)
             r[thread, registers.HIGH] = elements if thread == shares - 1 else min(high, elements)
-        self._run = control.interpreter().call
+        return r
+
+    def rebind(
+        self,
+        inputs: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        batch_size: int,
+        last_row: int | None,
+    ) -> None:
+        """Go on, from the row where the epoch stands, with the rows of other arrays, from their first.
+
+        Parameters
+        ----------
+        inputs, outputs : sequence of ndarray
+            Of the dtypes and strides of those the session was made with.
+        batch_size : int
+            At most the one the session was made with.
+        last_row : int or None
+            How many rows the epoch has, if that is known by now.
+        """
+        first_row = self.position
+        found = {f"input{index}": array for index, array in enumerate(inputs)}
+        found |= {f"output{index}": array for index, array in enumerate(outputs)}
+        for name, array in found.items():
+            # Where row 0 of the epoch would be: kernels add the row's number to it.
+            address = array.ctypes.data - first_row * array.strides[0]
+            moved = self.tables, self._linked.block.bases == self._linked.columns[name]
+            np.add(moved[0], address - self._bound[name], out=moved[0], where=moved[1])
+            self._bound[name] = address
+        self._keep[1:3] = inputs, outputs
+        self._q[control.BATCH_SIZE] = batch_size
+        self._q[control.EPOCH_ROWS] = MOST_ROWS if last_row is None else last_row
 
     # ------------------------------------------------------------------ running
     @property
@@ -389,36 +412,73 @@ class Session:
         status : int
             0, or why the run stopped: 1 a loss, 2 a gradient is not finite.
         """
-        log = np.zeros((max(epochs, 1), self._sums))
+        self._open_log(epochs)
+        state, batch = self.state, int(self._q[control.BATCH_SIZE])
+        while steps > 0:
+            team, some = self._pace.piece(steps, batch) if self._pace is not None else (False, steps)
+            steps -= self._piece(team, some)
+            if state[control.HALT] or state[control.STATUS]:
+                break
+        return self.finished(), int(state[control.STATUS])
+
+    def _open_log(self, epochs: int) -> None:
         q, state = self._q, self.state
-        self._log = log
-        q[control.STEPS], q[control.LOG_ROWS], q[control.LOG_AT] = steps, epochs, log.ctypes.data
+        self._log = np.zeros((max(epochs, 1), self._sums))
+        q[control.LOG_ROWS], q[control.LOG_AT] = epochs, self._log.ctypes.data
         state[control.LOGGED] = state[control.STATUS] = state[control.HALT] = 0
+
+    def _piece(self, team: bool, steps: int) -> int:
+        """Run at most `steps` steps, with the team or alone; returns how many were done."""
+        q, state, before, started = self._q, self.state, self.step, time.perf_counter()
+        q[control.STEPS] = steps
         self._flag[0] = 0
-        self._barrier[:] = 0
-        self._r[:, registers.BARRIER] = 0
+        r = self._alone
+        if team:
+            r = self._team
+            self._barrier[:] = 0
+            r[:, registers.BARRIER] = 0
         helpers = [
-            threading.Thread(target=self._member, args=(thread,), daemon=True)
-            for thread in range(1, self.threads)
+            threading.Thread(target=self._member, args=(r[thread],), daemon=True)
+            for thread in range(1, len(r))
         ]
         try:
             for helper in helpers:
                 helper.start()
-            self._member(0)
+            self._member(r[0])
         finally:
             if helpers:
                 self._dismiss(helpers)
-        return self.finished(), int(state[control.STATUS])
+        done = int(state[control.AT_STEP]) - before
+        if self._pace is not None and done:
+            self._pace.note(team, done * int(q[control.BATCH_SIZE]), time.perf_counter() - started)
+        return done
+
+    def run_as(self, team: bool, steps: int) -> int:
+        """Run at most `steps` steps by the team, or alone, whatever is faster; returns how many were done."""
+        epochs = steps // max(self._steps_per_epoch, 1) + 1
+        self._open_log(epochs)
+        return self._piece(team, steps)
+
+    def registers_of_a_block(self) -> np.ndarray:
+        """Return the registers as one thread has them at the first lane's last full block; for measuring."""
+        r = self._alone[0].copy()
+        batch = min(int(self._q[control.BATCH_SIZE]), int(self._q[control.EPOCH_ROWS]))
+        r[registers.BATCH], r[registers.ROWS] = batch, min(self.block, batch)
+        r[registers.ROW0] = r[registers.POSITION] = r[registers.ROW_POSITION] = 0
+        blocks = -(-batch // self.block)
+        r[registers.LANES] = min(self.lanes, blocks)
+        r[registers.FIRST] = blocks <= self.lanes
+        return r
 
     def finished(self) -> np.ndarray:
         """Return the sums of the epochs that ended in the last run, also of one that was interrupted."""
         return self._log[: self.state[control.LOGGED]]
 
-    def _member(self, thread: int) -> None:
+    def _member(self, r: np.ndarray) -> None:
         """Be one thread of the team (a method: a helper keeps the session's memory alive)."""
-        if thread and self._linked.uses_blas:
+        if r[registers.THREAD] and self._linked.uses_blas:
             one_thread_here()
-        self._run(self._q.ctypes.data, self._r[thread].ctypes.data)
+        self._run(self._q.ctypes.data, r.ctypes.data)
 
     def _dismiss(self, helpers: list[threading.Thread]) -> None:
         """Wait for the helpers, whatever interrupts; send them home if thread 0 never came."""

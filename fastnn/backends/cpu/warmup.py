@@ -104,6 +104,7 @@ def _data(target: Target) -> Iterator[Row]:
         _call("gather", [order, order], [order], {"source": "int32", "contiguous": True}), target
     )
     yield from kernels.lower(_call("store", [row], [row], {}), target)
+    yield from kernels.lower(_call("check_input", [row], [row], {}), target)
     yield from kernels.lower(_call("store", [row, order], [row], {}), target)
     total = Spec((), rows=False)
     for weights in ([], [Spec((1,))]):

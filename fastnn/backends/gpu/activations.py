@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastnn.backends.gpu import custom
 from fastnn.backends.gpu.lowering import REGISTERS, Launch, Target, blocks, lowers
 from fastnn.ops import activations as table
 from fastnn.ops.activation_forms import form
@@ -16,6 +17,8 @@ VECTORS = 8
 def lower_elementwise(instruction: Any, target: Target) -> Sequence[Launch]:
     """Lower any elementwise op or its gradient op."""
     backward = instruction.op.endswith("_grad")
+    if instruction.op.removesuffix("_grad") in custom.OPS:  # registered before this file was read
+        return custom.lower_custom(instruction, target)
     name, constants = form(instruction.op.removesuffix("_grad"), instruction.attrs)
     units = instruction.outputs[0].spec.size
     arguments = (REGISTERS, *instruction.inputs, *instruction.outputs, units, *constants)

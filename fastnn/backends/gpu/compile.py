@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.backends.gpu import registers
+from fastnn.backends.gpu import driver, registers
 from fastnn.errors import DeviceError
 
 FOLDER = Path(__file__).parent / "cuda"
@@ -103,8 +103,8 @@ def cupy() -> Any:
         ) from None
     if not module.cuda.is_available():
         raise DeviceError(
-            "device='gpu' needs a CUDA device and its driver. CuPy is installed and finds none; "
-            "`nvidia-smi` shows what the driver sees."
+            "device='gpu' needs a CUDA device and its driver. CuPy is installed and finds none: "
+            f"{driver.why_none(module)}."
         )
     return module
 
@@ -121,7 +121,7 @@ class Function:
     def __init__(self, variant: Variant, name: str):
         self.variant, self.name = variant, name
         self.bound, self.types = signatures(variant.source)[name]
-        self._raw = _module(variant).get_function(name)
+        self._raw = _kernel(variant, name)
 
     def wrap(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
         """Return the arguments with every scalar in the size the kernel reads."""
@@ -142,18 +142,32 @@ class Function:
 
 @functools.cache
 def _module(variant: Variant) -> Any:
+    return cupy().RawModule(code=variant.code(), options=variant.options())
+
+
+def _kernel(variant: Variant, name: str) -> Any:
+    """Compile; CuPy does it when the first kernel of a module is asked for."""
+    cp = cupy()
     try:
-        return cupy().RawModule(code=variant.code(), options=variant.options())
-    except DeviceError:
+        return _module(variant).get_function(name)
+    except MemoryError:
         raise
-    except Exception as error:
-        raise DeviceError(f"The kernels of {variant.source}.cu could not be compiled: {error}") from error
+    except Exception as error:  # a missing NVRTC is a RuntimeError, a missing header a CompileException
+        raise DeviceError(
+            f"The kernels of {variant.source}.cu could not be compiled by CuPy {cp.__version__}. A missing "
+            "NVRTC or missing headers come with: pip install 'fastnn[gpu13]' (CUDA 13) or 'fastnn[gpu12]' "
+            f"(CUDA 12). Received: {type(error).__name__}: {error}"
+        ) from error
+
+
+#: What makes kernels that are in no file: by source, a class with Function's methods.
+MAKERS: dict[str, Callable[[Variant, str], Any]] = {}
 
 
 @functools.cache
-def function(variant: Variant, name: str) -> Function:
-    """Compile (once) and return a kernel."""
-    return Function(variant, name)
+def function(variant: Variant, name: str) -> Any:
+    """Compile (once) and return a kernel: a Function."""
+    return MAKERS.get(variant.source, Function)(variant, name)
 
 
 def forget() -> None:

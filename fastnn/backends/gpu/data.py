@@ -36,6 +36,21 @@ def lower_gather(instruction: Any, target: Target) -> Sequence[Launch]:
     return [Launch(variant, "gather", blocks(target.rows * units), arguments)]
 
 
+@lowers("gather_part")
+def lower_gather_part(instruction: Any, target: Target) -> Sequence[Launch]:
+    """Lower the gather of a part: rows looked up, prepared and put into some columns."""
+    rows, table, index, numbers = instruction.inputs
+    (destination,) = instruction.outputs
+    part, column = instruction.attrs["part"], instruction.attrs["column"]
+    variant = target.variant("data", SOURCE=SOURCES[part.dtype], TO="real", **MACROS)
+    strides = [Stride(table.index, axis) for axis in range(3)]
+    arguments = (
+        REGISTERS, rows, table, index, numbers, destination, *strides, destination.spec.size, column,
+        part.columns,
+    )  # fmt: skip
+    return [Launch(variant, "gather_part", blocks(target.rows * part.columns), arguments)]
+
+
 @lowers("store")
 def lower_store(instruction: Any, target: Target) -> Sequence[Launch]:
     """Lower the write of results to the caller's array."""

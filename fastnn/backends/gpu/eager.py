@@ -34,6 +34,10 @@ class Call(NamedTuple):
     accumulate: bool = False
 
 
+#: A launch with everything it needs: function, grid, block, arguments.
+Bound = tuple[Any, tuple[int, ...], int, tuple[Any, ...]]
+
+
 def run(
     op: str,
     arrays: Sequence[Any],
@@ -57,19 +61,68 @@ def run(
         tuple(ArrayRef(a.reshape(-1), s) for a, s in zip(outputs, out_specs, strict=True)),
         attrs,
     )
+    go(bind(call, dtype.name, rows))
+    return outputs
+
+
+def bind(call: Call, dtype: str, rows: int, step: int = 0) -> list[Bound]:
+    """Lower a call and give each launch its arguments.
+
+    Parameters
+    ----------
+    call : Call
+    dtype : {'float32', 'float64'}
+    rows : int
+    step : int
+        Training steps done, which updates and dropout ask for.
+    """
+    cp = compiling.cupy()
     clock = np.zeros(registers.COUNT, np.int64)
     clock[[INDEX["ROWS"], INDEX["BATCH"], INDEX["CHUNK"]]] = rows
     clock[INDEX["FIRST"]] = 1
+    clock[INDEX["STEP"]] = step
     device_clock = cp.asarray(clock)
     scratches: dict[Scratch, Any] = {}
-    for launch in kernels.lower(call, Target(dtype.name, max(rows, 1))):
+    bound = []
+    for launch in kernels.lower(call, Target(dtype, max(rows, 1))):
         function = compiling.function(launch.variant, launch.name)
         for wanted in launch.arguments:
             if isinstance(wanted, Scratch) and wanted not in scratches:
                 scratches[wanted] = cp.empty(max(wanted.bytes, 1), np.uint8).view(wanted.dtype)
         arguments = [_argument(a, device_clock, scratches) for a in launch.arguments]
-        function.launch(launch.grid, launch.block, function.wrap(arguments))
-    return outputs
+        bound.append((function, launch.grid, launch.block, function.wrap(arguments)))
+    return bound
+
+
+def go(bound: Sequence[Bound]) -> None:
+    """Launch on the current stream."""
+    for function, grid, block, arguments in bound:
+        function.launch(grid, block, arguments)
+
+
+def run_update(
+    op: str,
+    param: Any,
+    grad: Any,
+    slots: Sequence[Any],
+    hyper: Sequence[float],
+    attrs: dict[str, Any],
+    step: int,
+) -> None:
+    """Take one optimizer step in place; the arrays are contiguous, of one float dtype and size."""
+    go(bind(update_call(op, param, grad, slots, hyper, attrs), param.dtype.name, 1, step - 1))
+
+
+def update_call(
+    op: str, param: Any, grad: Any, slots: Sequence[Any], hyper: Sequence[float], attrs: dict[str, Any]
+) -> Call:
+    """Return an optimizer's update of whole arrays as a call."""
+    numbers = np.zeros(max(len(hyper), 8))
+    numbers[: len(hyper)] = hyper
+    spec = Spec((param.size,), rows=False)
+    gradient, parameter, *state = [ArrayRef(a.reshape(-1), spec) for a in (grad, param, *slots)]
+    device_hyper = ArrayRef(compiling.cupy().asarray(numbers), Spec((numbers.size,), rows=False))
+    return Call(op, (gradient, device_hyper), (parameter, *state), {"start": 0, "steps": 1, **attrs})
 
 
 def _argument(argument: Any, clock: Any, scratches: dict[Scratch, Any]) -> Any:

@@ -7,90 +7,44 @@ synchronisation. After each call the weights and the state come back, for callba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn.backends.gpu import compile as compiling
-from fastnn.backends.gpu import kernels, registers
-from fastnn.backends.gpu.lowering import IsLoss, Launch, Registers, Scratch, Stride, Target
+from fastnn.backends.gpu import faults, feed, kernels, regimes, registers, watched
+from fastnn.backends.gpu.feed import Feed
+from fastnn.backends.gpu.fused import lower_fused
+from fastnn.backends.gpu.library import BoundProduct, lower_library
+from fastnn.backends.gpu.lowering import (
+    Held,
+    IsLoss,
+    Launch,
+    Product,
+    Registers,
+    Scratch,
+    Stride,
+    Table,
+    Target,
+)
+from fastnn.backends.gpu.memory import Memory, Mirror
 from fastnn.backends.gpu.registers import INDEX
+from fastnn.backends.gpu.resident import lower_resident
 from fastnn.program import Program, Ref
 from fastnn.random import shuffle_sides
 
 #: Batches are always gathered, and programs are row-major.
 IN_PLACE = False
+#: Sessions keep the arrays they were made with on the device.
+REBINDS = False
 #: Most bytes of temporaries; a batch that needs more goes through in chunks.
 ARENA_BYTES = 1 << 30
 #: Rows of a chunk are a multiple of this, so that every temporary starts on 256 bytes.
 ROW_ALIGN = 64
-_DTYPES: dict[str, np.dtype[Any]] = {"int": np.dtype(np.int32), "index": np.dtype(np.int64)}
-
-
-class Mirror:
-    """A host array and its copy on the device.
-
-    Parameters
-    ----------
-    host : ndarray
-    cp : module
-        CuPy.
-    """
-
-    def __init__(self, host: np.ndarray, cp: Any):
-        self.host, self.device = host, cp.asarray(host)
-        self._known = host.copy()
-
-    def push(self) -> None:
-        """Bring a change of the host array to the device."""
-        if not np.array_equal(self.host, self._known, equal_nan=True):
-            np.copyto(self._known, self.host)
-            self.device.set(self._known)
-
-    def pull(self) -> None:
-        """Bring the device's numbers to the host array."""
-        self.device.get(out=self._known)
-        np.copyto(self.host, self._known)
-
-
-class Memory:
-    """Device memory of a session, and the array that a Ref means.
-
-    Parameters
-    ----------
-    program : Program
-    rows : int
-        Most rows of a chunk, a multiple of ROW_ALIGN.
-    cp : module
-        CuPy.
-    regions : dict of str to array
-        'parameter', 'hyper', 'inputN', 'outputN', 'slotN'.
-    """
-
-    def __init__(self, program: Program, rows: int, cp: Any, regions: dict[str, Any]):
-        self.dtype = np.dtype(program.dtype)
-        self.rows = rows
-        self.regions = dict(regions)
-        self.regions["arena"] = cp.empty(max(program.arena_row_bytes * rows, 1), np.uint8)
-        self.regions["fixed"] = cp.zeros(max(program.fixed_bytes, 1), np.uint8)
-        self.regions["gradient"] = cp.zeros(max(program.gradients, 1), self.dtype)
-        self.regions["accumulator"] = cp.zeros(max(len(program.accumulators), 1), np.float64)
-
-    def view(self, ref: Ref) -> Any:
-        """Return the array of an operand, as long as it is."""
-        region = ref.region if ref.region not in ("input", "output", "slot") else f"{ref.region}{ref.index}"
-        array, size = self.regions[region], ref.spec.size
-        dtype: np.dtype[Any] = _DTYPES.get(ref.spec.kind, self.dtype)
-        if ref.region in ("input", "output"):
-            return array
-        if ref.region == "arena":
-            start = ref.offset * self.rows
-            return array[start : start + size * self.rows * dtype.itemsize].view(dtype)
-        if ref.region == "fixed":
-            return array[ref.offset : ref.offset + size * dtype.itemsize].view(dtype)
-        start = ref.offset // array.dtype.itemsize
-        return array[start : start + size]
+#: Epochs that a call can log before the log is made longer.
+LOG_ROWS = 64
 
 
 class Session:
@@ -101,13 +55,20 @@ class Session:
     program : Program
         Row-major, not in place.
     parameters, inputs, outputs, slots, hyper, schedule
-        Host arrays; inputs may be on the device already.
+        Host arrays; inputs may be on the device already, and go there in portions if they are larger than
+        its memory (see feed.py).
     batch_size, epoch_rows, total_rows, losses, batch_mean, seed, shuffle, step, epoch, position, sums
         As on the CPU.
     threads : int, optional
         Without meaning here.
     capture : bool, default True
         Record a step once as a CUDA graph and replay it; False launches every kernel.
+    regime : {'resident', 'fused', 'library', 'generic'}, optional
+        How the program runs (see regimes.py); by default the fastest.
+
+    Attributes
+    ----------
+    regime : str
     """
 
     def __init__(
@@ -133,29 +94,56 @@ class Session:
         sums: np.ndarray | None = None,
         threads: int | None = None,
         capture: bool = True,
+        regime: str | None = None,
     ):
         self._cp = cp = compiling.cupy()
         self.program = program
+        watch = watched.current() if program.update else None
         self.seconds_per_step = 0.0
-        self._losses, self._capture = losses, capture
         self._epoch_rows, self._batch_size = epoch_rows, batch_size
-        self._steps_per_epoch = -(-epoch_rows // batch_size) if epoch_rows else 0
         self._stream = cp.cuda.Stream(non_blocking=True)
-        with self._stream:
-            self._place(parameters, inputs, outputs, slots, hyper, schedule)
+        self._stream.wait_event(cp.cuda.get_current_stream().record())  # data may still be under way there
+        asked = functools.partial(self._asked, parameters, inputs, [*slots, *outputs])
+        with (
+            faults.named(cp, "the data and the model", asked, lambda: "The model is as it was."),
+            self._stream,
+        ):
+            self._feed = Feed(program, inputs, batch_size, epoch_rows, total_rows, seed, shuffle, cp)
+            self._batch_size = self._feed.batch_size
+            self._choice = regimes.choose(program, self._batch_size, regime)
+            self.regime = self._choice.regime
+            if watch is not None:
+                watch.regimes.append(self.regime)
+                capture = watch.capture
+            self._losses, self._capture = losses, capture and self.regime != "library"
+            self._steps_per_epoch = -(-epoch_rows // self._batch_size) if epoch_rows else 0
+            self._place(parameters, outputs, slots, hyper, schedule)
             self._clock(seed, shuffle, step, epoch, position, total_rows, sums, batch_mean)
             self._steps: list[Any] = self._bind()
             self._stream.synchronize()
+        #: Steps of this session that make one of the caller's: more than one where the feed cut the batch.
+        self._pace = self._steps_per_epoch if self._batch_size < min(batch_size, epoch_rows) else 1
         self._graph: Any = None
         self._log = np.zeros((0, self._count))
         self.stop = np.zeros(8, np.int64)
 
     # ------------------------------------------------------------------ set-up
-    def _place(self, parameters, inputs, outputs, slots, hyper, schedule) -> None:
+    def _asked(self, parameters: np.ndarray, inputs: Sequence[Any], others: Sequence[np.ndarray]) -> int:
+        """Return the device memory that the session needs in all."""
+        feed = getattr(self, "_feed", None)
+        data = sum(array.nbytes for array in inputs) if feed is None else feed.nbytes
+        rows = max(min(self._batch_size, self._epoch_rows), ROW_ALIGN)
+        temporaries = min(self.program.arena_row_bytes * rows, ARENA_BYTES) + self.program.fixed_bytes
+        return data + 2 * parameters.nbytes + sum(array.nbytes for array in others) + temporaries
+
+    def _place(self, parameters, outputs, slots, hyper, schedule) -> None:
         cp, program = self._cp, self.program
         batch = -(-min(self._batch_size, max(self._epoch_rows, 1)) // ROW_ALIGN) * ROW_ALIGN
         most = ARENA_BYTES // max(program.arena_row_bytes, 1) // ROW_ALIGN * ROW_ALIGN
-        rows = batch if program.whole_batch else max(min(batch, most), ROW_ALIGN)
+        whole = (
+            program.whole_batch or self._choice.chain is not None
+        )  # a chain's temporaries are in its blocks
+        rows = batch if whole else max(min(batch, most), ROW_ALIGN)
         self._chunks = -(-batch // rows)
         self._mirrors = [Mirror(array, cp) for array in (parameters, *slots)]
         regions = {"parameter": self._mirrors[0].device}
@@ -167,15 +155,14 @@ class Session:
         if schedule is not None:
             self._mirrors.append(Mirror(schedule, cp))
             regions["schedule"] = self._mirrors[-1].device
-        self._strides: list[tuple[int, int]] = []
-        for number, array in enumerate(inputs):
-            regions[f"input{number}"], strides = _upload(array, cp)
-            self._strides.append(strides)
-        self._outputs = []
+        self._strides = self._feed.strides
+        regions.update({f"input{number}": array for number, array in enumerate(self._feed.arrays)})
+        self.outputs = []
         for number, array in enumerate(outputs):
-            regions[f"output{number}"] = cp.zeros(array.size, array.dtype)
-            self._outputs.append((array, regions[f"output{number}"]))
-        self._memory = Memory(program, rows, cp, regions)
+            items = self._feed.output_rows(len(array)) * (array.size // max(len(array), 1))
+            regions[f"output{number}"] = cp.zeros(items, array.dtype)
+            self.outputs.append((array, regions[f"output{number}"]))
+        self._memory = Memory(program, rows, cp, regions, arena=self._choice.chain is None)
 
     def _clock(self, seed, shuffle, step, epoch, position, total, sums, batch_mean) -> None:
         cp = self._cp
@@ -183,9 +170,9 @@ class Session:
         host = np.zeros(registers.COUNT, np.int64)
         a, b = shuffle_sides(total) if shuffle else (1, 1)
         values = {
-            "SEED": np.uint64(seed).astype(np.int64), "TOTAL": total, "SHUFFLE": int(shuffle), "SIDE_A": a,
-            "SIDE_B": b, "STEP": step, "EPOCH": epoch, "POSITION": position, "BATCH_SIZE": self._batch_size,
-            "EPOCH_ROWS": self._epoch_rows, "CHUNK": self._memory.rows,
+            "SEED": np.uint64(seed).astype(np.int64), "TOTAL": total, "SIDE_A": a, "SIDE_B": b, "STEP": step,
+            "SHUFFLE": int(shuffle and not self._feed.staged), "EPOCH": epoch, "POSITION": position,
+            "BATCH_SIZE": self._batch_size, "EPOCH_ROWS": self._epoch_rows, "CHUNK": self._memory.rows,
         }  # fmt: skip
         for name, value in values.items():
             host[INDEX[name]] = value
@@ -193,27 +180,58 @@ class Session:
         self._registers = cp.asarray(host)
         modes = np.zeros(self._count, np.int32)
         modes[: len(batch_mean)] = batch_mean
-        self._modes = cp.asarray(modes)
-        self._epoch_sums = cp.asarray(np.zeros(self._count) if sums is None else np.asarray(sums, float))
         self._sums = np.zeros(self._count) if sums is None else np.array(sums, float)
-        self._device_log = cp.zeros(self._count, np.float64)
+        self._held: dict[str, Any] = {
+            "modes": cp.asarray(modes), "epoch_sums": cp.asarray(self._sums),
+            "log": cp.zeros(LOG_ROWS * self._count, np.float64),
+        }  # fmt: skip
 
     def _bind(self) -> list[Any]:
         """Return one step: functions, grids and arguments, in order."""
         self._scratches: dict[Scratch, Any] = {}
-        target = Target(self.program.dtype, self._memory.rows)
+        self._tables: dict[Table, Any] = {}
+        self._chunk, self._row = 0, 0
+        target, program = Target(self.program.dtype, self._memory.rows), self.program
+        if self.regime == "resident":
+            return []
         data = target.variant("data", **kernels.data.MACROS)
-        block = [self._bound(launch) for i in self.program.block for launch in kernels.lower(i, target)]
-        step = list(block)
-        for _ in range(self._chunks - 1):
-            step += [self._bound(Launch(data, "next_chunk", (1,), (Registers(),), 32)), *block]
-        step += [self._bound(launch) for i in self.program.update for launch in kernels.lower(i, target)]
-        return step
+        lower = lower_library if self.regime == "library" else kernels.lower
+        step: list[Any] = []
+        update: Sequence[Any] = program.update
+        if self.regime == "fused":
+            launches, update = lower_fused(program, self._choice.chain, self._batch_size)  # type: ignore[arg-type]
+            step += map(self._bound, launches)
+        else:
+            for chunk in range(self._chunks):
+                self._chunk = chunk
+                if chunk:
+                    step.append(self._bound(Launch(data, "next_chunk", (1,), (Registers(),), 32)))
+                step += [self._bound(launch) for i in program.block for launch in lower(i, target)]
+        step += [self._bound(launch) for i in update for launch in kernels.lower(i, target)]
+        tick = (
+            Registers(), self._memory.regions["accumulator"], Held("epoch_sums"), Held("log"), Held("modes"),
+            self._count,
+        )  # fmt: skip
+        return [*step, self._bound(Launch(data, "tick", (1,), tick, 32))]
 
-    def _bound(self, launch: Launch) -> tuple[Any, tuple[int, ...], int, tuple[Any, ...]]:
+    def _bound(self, launch: Launch | Product) -> tuple[Any, tuple[int, ...], int, tuple[Any, ...]]:
+        if isinstance(launch, Product):
+            left, right, out = (self._argument(operand) for operand in launch[1:4])
+            rows = self._rows_of(self._chunk)
+            return BoundProduct(launch, left, right, out, self._cp, rows), (), 0, ()
         function = compiling.function(launch.variant, launch.name)
         arguments = tuple(self._argument(argument) for argument in launch.arguments)
         return function, launch.grid, launch.block, function.wrap(arguments)
+
+    def _rows_of(self, chunk: int) -> Callable[[], int]:
+        """Return a function that tells the rows of a chunk in the step under way, as the device counts."""
+        size = self._memory.rows
+
+        def rows() -> int:
+            batch = min(self._batch_size, self._epoch_rows - self._row)
+            return max(min(batch - chunk * size, size), 0)
+
+        return rows
 
     def _argument(self, argument: Any) -> Any:
         if isinstance(argument, Ref):
@@ -226,12 +244,19 @@ class Session:
             return self._strides[argument.number][argument.axis]
         if isinstance(argument, IsLoss):
             return int(argument.accumulator < self._losses)
+        if isinstance(argument, Table):
+            if argument not in self._tables:
+                self._tables[argument] = self._cp.asarray(np.array(argument.values, argument.dtype))
+            return self._tables[argument]
+        if isinstance(argument, Held):
+            return self._held[argument.name]
         return argument
 
     def _scratch(self, wanted: Scratch) -> Any:
         """Return scratch memory; launches run one after the other, so all of a size may share it."""
         if wanted not in self._scratches:
-            self._scratches[wanted] = self._cp.empty(max(wanted.bytes, 1), np.uint8).view(wanted.dtype)
+            make = self._cp.zeros if wanted.zeros else self._cp.empty
+            self._scratches[wanted] = make(max(wanted.bytes, 1), np.uint8).view(wanted.dtype)
         return self._scratches[wanted]
 
     # ------------------------------------------------------------------ running
@@ -243,24 +268,45 @@ class Session:
         log : ndarray of float64, shape (epochs ended, accumulators)
         status : int
         """
-        steps = min(steps, self._steps_until(epochs))
-        cp, target = self._cp, Target(self.program.dtype, self._memory.rows)
-        data = target.variant("data", **kernels.data.MACROS)
+        steps = min(steps * self._pace, self._steps_until(epochs))
+        with faults.named(self._cp, "a step", lambda: 0, self._kept):
+            return self._run(steps)
+
+    def _kept(self) -> str:
+        """Say what is on the host, should the device be lost."""
+        return (
+            f"The weights and the optimizer's state are those after {self.step} steps, {self.epoch} epochs "
+            f"and {self.position} rows of the next."
+        )
+
+    def _run(self, steps: int) -> tuple[np.ndarray, int]:
+        start = Target(self.program.dtype).variant("data", **kernels.data.MACROS)
         log_rows = -(-steps // max(self._steps_per_epoch, 1)) + 1
+        position = self.position
         with self._stream:
             for mirror in self._mirrors:
                 mirror.push()
-            if self._device_log.size < log_rows * self._count:
-                self._device_log, self._graph = cp.zeros(2 * log_rows * self._count, np.float64), None
-            self._go(self._bound(Launch(data, "start", (1,), (Registers(),), 32)))
-            tick = (
-                Registers(), self._memory.regions["accumulator"], self._epoch_sums, self._device_log,
-                self._modes, self._count,
-            )  # fmt: skip
-            self._replay([*self._steps, self._bound(Launch(data, "tick", (1,), tick, 32))], steps)
-            self._read()
+            if position:  # a resumed run has put its own there
+                self._held["epoch_sums"].set(self._sums)
+            if self._held["log"].size < log_rows * self._count:
+                self._held["log"], self._graph = self._cp.zeros(2 * log_rows * self._count, np.float64), None
+                self._steps = self._bind()
+            self._go(self._bound(Launch(start, "start", (1,), (Registers(),), 32)))
+            self._row = position
+            for count in self._feed.portions(self, steps):
+                if self.regime == "resident":
+                    self._run_resident(count)
+                else:
+                    self._replay(self._steps, count)
+            self._read(position)
         self._log = self._device_log_host[: int(self._host[INDEX["LOGGED"]])]
         return self._log, int(self._host[INDEX["STATUS"]])
+
+    def _run_resident(self, steps: int) -> None:
+        """Launch the one kernel that runs many steps."""
+        self._held.update(steps=steps, log_stride=self._held["log"].size)
+        chain, update = self._choice.chain, self._choice.update
+        self._go(self._bound(lower_resident(self.program, chain, update, self._batch_size)))  # type: ignore[arg-type]
 
     def _steps_until(self, epochs: int) -> int:
         done = -(-self.position // self._batch_size) if self._batch_size else 0
@@ -281,25 +327,55 @@ class Session:
             else:
                 for bound in step:
                     self._go(bound)
+                self._row += self._batch_size
+                self._row *= self._row < self._epoch_rows
 
     @staticmethod
     def _go(bound: tuple[Any, tuple[int, ...], int, tuple[Any, ...]]) -> None:
         function, grid, block, arguments = bound
         function.launch(grid, block, arguments)
 
-    def _read(self) -> None:
-        """Bring everything the host may ask for; the only synchronisation of a call."""
-        for mirror in self._mirrors:
-            mirror.pull()
+    def _read(self, position: int) -> None:
+        """Bring everything the host may ask for; the only synchronisation of a call, which began at a row."""
+        self._stream.synchronize()  # a device that was lost is noticed before anything is overwritten
+        if self.program.update:
+            for mirror in self._mirrors:
+                mirror.pull()
         self._host = self._registers.get()
-        self._sums = self._epoch_sums.get()
-        self._device_log_host = (
-            self._device_log.get()
-            .reshape(-1)[: self._device_log.size // self._count * self._count]
-            .reshape(-1, self._count)
-        )
-        for array, device in self._outputs:
-            np.copyto(array, device.get().reshape(array.shape))
+        self._sums = self._held["epoch_sums"].get()
+        log = self._held["log"].get()
+        self._device_log_host = log[: log.size // self._count * self._count].reshape(-1, self._count)
+        if not self._feed.staged:
+            self._read_outputs(position)
+
+    def _read_outputs(self, position: int) -> None:
+        """Bring the results: all of an epoch that has ended, else the rows that are known to be new."""
+        if self._host[INDEX["LOGGED"]]:
+            rows = slice(0, None)
+        elif not self._host[INDEX["SHUFFLE"]]:
+            rows = slice(position, self.position)
+        else:
+            return
+        for array, device in self.outputs:
+            table = device.reshape(len(array), -1)[rows]
+            array[rows] = table.get().reshape(array[rows].shape)
+
+    # ------------------------------------------------------------------ what the feed asks
+    @property
+    def stream(self) -> Any:
+        """The stream of every launch."""
+        return self._stream
+
+    def say(self, register: str, value: int) -> None:
+        """Set a register, in the order of the launches."""
+        data = Target(self.program.dtype).variant("data", **kernels.data.MACROS)
+        arguments = (Registers(), INDEX[register], value)
+        self._go(self._bound(Launch(data, "set_register", (1,), arguments, 32)))
+
+    def ask(self, register: str) -> int:
+        """Return a register after all launches so far."""
+        index = INDEX[register]
+        return int(self._registers[index : index + 1].get()[0])
 
     def finished(self) -> np.ndarray:
         """Return the sums of the epochs that ended in the last call."""
@@ -342,13 +418,12 @@ class Session:
         pass
 
 
-def _upload(array: Any, cp: Any) -> tuple[Any, tuple[int, int]]:
-    """Return a flat device array of a table, and its strides in items."""
-    columns = array.reshape(len(array), -1)
-    width = columns.shape[1]
-    if isinstance(array, cp.ndarray) and columns.flags.c_contiguous:
-        return columns.reshape(-1), (width, 1)
-    return cp.asarray(np.ascontiguousarray(columns)).reshape(-1), (width, 1)
+def resident(arrays: Sequence[Any]) -> list[Any]:
+    """Return arrays on the device, for all sessions that read them; as they are if they are too large."""
+    cp = compiling.cupy()
+    size = sum(array.nbytes for array in arrays)
+    with faults.named(cp, "the data", lambda: size, lambda: "The model is as it was."):
+        return feed.resident(arrays, cp)
 
 
 def stage(program: Program, arrays: Sequence[np.ndarray], batch: int) -> Sequence[np.ndarray]:

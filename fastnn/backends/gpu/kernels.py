@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastnn.backends.gpu import (
     activations,
+    custom,
     data,
     dropout,
     elementwise,
@@ -22,6 +23,7 @@ from fastnn.backends.gpu.lowering import has_lowering, lower
 
 __all__ = [
     "activations",
+    "custom",
     "data",
     "dropout",
     "elementwise",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastnn.backends.gpu import custom
 from fastnn.backends.gpu.lowering import REGISTERS, Launch, Scratch, Target, blocks, lowers
 from fastnn.ops.activation_forms import form
 
@@ -26,6 +27,14 @@ def lower_dense(instruction: Any, target: Target) -> Sequence[Launch]:
     inputs, units = w.spec.shape
     groups = y.spec.size // units
     attrs = instruction.attrs
+    own = attrs.get("activation")
+    if own in custom.OPS:  # a user's expression is a kernel of its own
+        size = y.spec.size
+        sums = Scratch(target.rows * size * _itemsize(target), target.dtype)
+        arguments = (REGISTERS, x, w, bias, sums, inputs, units, groups, 0.0, 0.0, 0.0)
+        variant = target.variant("linear", FORM="FORM_linear")
+        dense = Launch(variant, "dense", _tiles(units, target.rows * groups), arguments)
+        return [dense, custom.launch(target, own, False, (sums, y), size)]
     name, constants = form(attrs.get("activation", "linear"), attrs.get("activation_attrs", {}))
     arguments = (REGISTERS, x, w, bias, y, inputs, units, groups, *constants)
     variant = target.variant("linear", FORM=f"FORM_{name}")

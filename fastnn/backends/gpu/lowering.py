@@ -49,14 +49,44 @@ class Scratch(NamedTuple):
     bytes : int
     dtype : str
         What they hold.
+    zeros : bool
+        It starts as zeros, and no other instruction shares it.
     """
 
     bytes: int
     dtype: str = "float32"
+    zeros: bool = False
+
+
+class Table(NamedTuple):
+    """Argument: constants in device memory.
+
+    Attributes
+    ----------
+    values : tuple
+    dtype : str
+    """
+
+    values: tuple[Any, ...]
+    dtype: str
+
+
+class Held(NamedTuple):
+    """Argument: what the session holds under a name.
+
+    Attributes
+    ----------
+    name : {'epoch_sums', 'log', 'modes', 'steps', 'log_stride'}
+    """
+
+    name: str
 
 
 class Stride(NamedTuple):
-    """Argument: the stride of the caller's array `number` along `axis` (0 rows, 1 columns), in items."""
+    """Argument: the stride of the caller's array `number` along `axis`, in items.
+
+    Axis 0 are the rows, 1 the columns; 2 is where the first row begins.
+    """
 
     number: int
     axis: int
@@ -91,6 +121,28 @@ class Launch(NamedTuple):
     block: int = BLOCK
 
 
+class Product(NamedTuple):
+    """One matrix product by cuBLAS over the rows of the chunk; cannot be captured.
+
+    Attributes
+    ----------
+    kind : {'forward', 'dx', 'dw'}
+        ``left @ right``, ``left @ right.T`` or ``left.T @ right``.
+    left, right : Ref
+    out : Ref or Scratch
+    inputs, units, groups : int
+        Of the dense layer; groups are vectors a row.
+    """
+
+    kind: str
+    left: Any
+    right: Any
+    out: Any
+    inputs: int
+    units: int
+    groups: int
+
+
 def blocks(elements: int, block: int = BLOCK, most: int = 1 << 16) -> tuple[int]:
     """Return a grid of one thread an element, in a grid-stride loop above `most` blocks."""
     return (max(1, min(-(-elements // block), most)),)
@@ -109,6 +161,12 @@ def lowers(*ops: str) -> Callable[[Lowering], Lowering]:
         return function
 
     return decorator
+
+
+def unregister(*ops: str) -> None:
+    """Forget how these ops are lowered."""
+    for op in ops:
+        _lowerings.pop(op, None)
 
 
 def has_lowering(op: str) -> bool:

@@ -1,14 +1,14 @@
 // uses: scalars
 // Elementwise activations over flat memory, PReLU, softmax.
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 flat_forward(const long long* __restrict__ r, const real* __restrict__ x, real* __restrict__ y, int units,
              real a, real b, real c) {
     const long long n = r[R_ROWS] * units;
     EACH(e, n) y[e] = forward(x[e], a, b, c);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 flat_backward(const long long* __restrict__ r, const real* __restrict__ dy, const real* __restrict__ s,
               real* __restrict__ dx, int units, real a, real b, real c) {
     const long long n = r[R_ROWS] * units;
@@ -16,7 +16,7 @@ flat_backward(const long long* __restrict__ r, const real* __restrict__ dy, cons
 }
 
 // y = f(x + bias), what follows a product that cuBLAS or a plain GEMM made. x may not be y.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 bias_activation(const long long* __restrict__ r, const real* __restrict__ x, const real* __restrict__ bias,
                 real* __restrict__ y, int units, int groups, real a, real b, real c) {
     const long long n = r[R_ROWS] * groups * units;
@@ -24,20 +24,20 @@ bias_activation(const long long* __restrict__ r, const real* __restrict__ x, con
 }
 
 // ---- PReLU: one slope a unit
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 prelu(const long long* __restrict__ r, const real* __restrict__ x, const real* __restrict__ alpha,
       real* __restrict__ y, int units) {
     const long long n = r[R_ROWS] * units;
     EACH(e, n) { const real v = x[e], below = alpha[e % units] * v; y[e] = v > (real)0 ? v : below; }
 }
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 prelu_dx(const long long* __restrict__ r, const real* __restrict__ dy, const real* __restrict__ x,
          const real* __restrict__ alpha, real* __restrict__ dx, int units) {
     const long long n = r[R_ROWS] * units;
     EACH(e, n) { const real d = dy[e], below = d * alpha[e % units]; dx[e] = x[e] > (real)0 ? d : below; }
 }
 // One block a unit, rows in a fixed order.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 prelu_dalpha(const long long* __restrict__ r, const real* __restrict__ dy, const real* __restrict__ x,
              real* __restrict__ dalpha, int units, int add) {
     const int j = blockIdx.x;
@@ -54,7 +54,7 @@ prelu_dalpha(const long long* __restrict__ r, const real* __restrict__ dy, const
 #ifndef LOG
 #define LOG 0
 #endif
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 softmax(const long long* __restrict__ r, const real* __restrict__ x, real* __restrict__ y, int units, int groups) {
     const int lane = threadIdx.x & 31;
     const long long n = r[R_ROWS] * groups;
@@ -72,7 +72,7 @@ softmax(const long long* __restrict__ r, const real* __restrict__ x, real* __res
             y[i * units + j] = LOG ? v[j] - top - shift : F(exp)(v[j] - top) * factor;
     }
 }
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 softmax_grad(const long long* __restrict__ r, const real* __restrict__ dy, const real* __restrict__ y,
              real* __restrict__ dx, int units, int groups) {
     const int lane = threadIdx.x & 31;

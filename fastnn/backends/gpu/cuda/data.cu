@@ -1,3 +1,4 @@
+// uses: clock
 // Moving rows, sums over an epoch, and the clock of a run. SOURCE is the dtype of the caller's array.
 #ifndef SOURCE
 #define SOURCE REAL
@@ -7,7 +8,7 @@
 #endif
 
 // rows[i]: which row of the data is row i of this chunk.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 order(const long long* __restrict__ r, long long* __restrict__ rows) {
     const long long n = r[R_ROWS], first = r[R_POSITION] + r[R_ROW0];
     EACH(i, n)
@@ -15,7 +16,7 @@ order(const long long* __restrict__ r, long long* __restrict__ rows) {
 }
 
 // y[i, :] = x[rows[i], :], converted; strides in items. Neighbouring threads take neighbouring columns.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 gather(const long long* __restrict__ r, const long long* __restrict__ rows, const SOURCE* __restrict__ x,
        TO* __restrict__ y, long long row_stride, long long column_stride, int units) {
     const long long n = r[R_ROWS] * units;
@@ -26,8 +27,27 @@ gather(const long long* __restrict__ r, const long long* __restrict__ rows, cons
     }
 }
 
-// The caller's rows in order: y[position + i, :] = x[i, :].
+// y[i, first + j] = (min(max(table[index[rows[i]], j], low), high) - mean) * inverse: a part of a table, looked up and
+// prepared in the table's dtype; numbers (4, units) are low, high, mean, inverse. NaN stays NaN.
 extern "C" __global__ void __launch_bounds__(256)
+gather_part(const long long* __restrict__ r, const long long* __restrict__ rows, const SOURCE* __restrict__ table,
+            const int* __restrict__ index, const SOURCE* __restrict__ numbers, TO* __restrict__ y,
+            long long row_stride, long long column_stride, long long start, int width, int first, int units) {
+    const long long n = r[R_ROWS] * units;
+    EACH(e, n) {
+        const long long i = e / units;
+        const int j = (int)(e - i * units);
+        SOURCE x = table[start + index[rows[i]] * row_stride + j * column_stride];
+        const SOURCE low = numbers[j], high = numbers[units + j];
+        x = x < low ? low : x;
+        x = x > high ? high : x;
+        x = x - numbers[2 * units + j];
+        y[i * width + first + j] = (TO)(x * numbers[3 * units + j]);
+    }
+}
+
+// The caller's rows in order: y[position + i, :] = x[i, :].
+extern "C" __global__ void __launch_bounds__(256, 1)
 store(const long long* __restrict__ r, const real* __restrict__ x, real* __restrict__ y, int units) {
     const long long n = r[R_ROWS] * units, at = (r[R_POSITION] + r[R_ROW0]) * units;
     EACH(e, n)
@@ -35,7 +55,7 @@ store(const long long* __restrict__ r, const real* __restrict__ x, real* __restr
 }
 
 // The rows they came from: y[rows[i], :] = x[i, :].
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 store_at(const long long* __restrict__ r, const real* __restrict__ x, const long long* __restrict__ rows,
          real* __restrict__ y, int units) {
     const long long n = r[R_ROWS] * units;
@@ -46,7 +66,7 @@ store_at(const long long* __restrict__ r, const real* __restrict__ x, const long
 }
 
 // sum += values (times weights), by one block in a fixed order. A loss (is_loss) that is not finite stops the run.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 accumulate(long long* __restrict__ r, const real* __restrict__ values, const real* __restrict__ weights,
            double* __restrict__ sum, int is_loss) {
     const long long n = r[R_ROWS];
@@ -60,22 +80,16 @@ accumulate(long long* __restrict__ r, const real* __restrict__ values, const rea
     }
 }
 
-__device__ __forceinline__ void begin_batch(long long* __restrict__ r) {
-    const long long left = r[R_EPOCH_ROWS] - r[R_POSITION];
-    r[R_BATCH] = left < r[R_BATCH_SIZE] ? left : r[R_BATCH_SIZE];
-    r[R_ROWS] = r[R_BATCH] < r[R_CHUNK] ? r[R_BATCH] : r[R_CHUNK];
-    r[R_ROW0] = 0; r[R_FIRST] = 1; r[R_SKIP] = 0;
-}
-__device__ __forceinline__ void begin_epoch(long long* __restrict__ r) {
-    const unsigned long long seed = (unsigned long long)r[R_SEED], epoch = (unsigned long long)r[R_EPOCH];
-    const Words w = philox(0u, (unsigned)epoch, (unsigned)(epoch >> 32), SHUFFLE_STREAM, (unsigned)seed, (unsigned)(seed >> 32));
-    r[R_KEY0] = w.x; r[R_KEY1] = w.y; r[R_KEY2] = w.z; r[R_KEY3] = w.w;
-}
-
 // One thread, before the first step of a call.
 extern "C" __global__ void __launch_bounds__(32)
 start(long long* __restrict__ r) {
     if (threadIdx.x == 0) { begin_epoch(r); begin_batch(r); r[R_LOGGED] = 0; r[R_STATUS] = 0; }
+}
+
+// What the host says between two portions of data that do not fit on the device.
+extern "C" __global__ void __launch_bounds__(32)
+set_register(long long* __restrict__ r, int index, long long value) {
+    if (threadIdx.x == 0) r[index] = value;
 }
 
 // The next chunk of the same batch.
@@ -89,22 +103,9 @@ next_chunk(long long* __restrict__ r) {
     }
 }
 
-// The end of a step: take the batch's sums (modes: 1 where a sum is to be multiplied by the batch's rows), log a
-// finished epoch, begin the next batch. A stopped run stays where it stopped.
+// The end of a step. A stopped run stays where it stopped.
 extern "C" __global__ void __launch_bounds__(32)
 tick(long long* __restrict__ r, double* __restrict__ sums, double* __restrict__ epoch_sums, double* __restrict__ log,
      const int* __restrict__ modes, int count) {
-    if (threadIdx.x == 0 && r[R_STATUS] == 0) {
-        const bool last = r[R_POSITION] + r[R_BATCH] >= r[R_EPOCH_ROWS];
-        for (int k = 0; k < count; ++k) {
-            const double total = epoch_sums[k] + (modes[k] ? sums[k] * (double)r[R_BATCH] : sums[k]);
-            sums[k] = 0;
-            if (last) log[r[R_LOGGED] * count + k] = total;
-            epoch_sums[k] = last ? 0 : total;
-        }
-        r[R_STEP] += 1;
-        r[R_POSITION] += r[R_BATCH];
-        if (last) { r[R_LOGGED] += 1; r[R_EPOCH] += 1; r[R_POSITION] = 0; begin_epoch(r); }
-        begin_batch(r);
-    }
+    if (threadIdx.x == 0 && r[R_STATUS] == 0) end_step(r, sums, epoch_sums, log, modes, count);
 }

@@ -4,7 +4,7 @@
 #endif
 
 // A counter's eight half-words serve eight elements, 64 apart, in a chunk of 512.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 dropout(const long long* __restrict__ r, const real* __restrict__ x, real* __restrict__ y, real* __restrict__ mask,
         int units, unsigned stream, unsigned long long seed, unsigned long long step, int threshold,
         real on, real on_shift, real off_shift) {
@@ -35,7 +35,7 @@ dropout(const long long* __restrict__ r, const real* __restrict__ x, real* __res
 }
 
 // y = x + stddev * normal (Box and Muller), in float64 for the tails; a counter gives four numbers.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 gaussian_noise(const long long* __restrict__ r, const real* __restrict__ x, real* __restrict__ y, int units,
                unsigned stream, unsigned long long seed, unsigned long long step, double stddev) {
     const long long first = r[R_ROW0] * units, n = r[R_ROWS] * units;

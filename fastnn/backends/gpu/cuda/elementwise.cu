@@ -17,7 +17,7 @@ __device__ __forceinline__ real combine(real a, real b) {
 #endif
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 binary(const long long* __restrict__ r, const real* __restrict__ a, const real* __restrict__ b, real* __restrict__ y,
        int units) {
     const long long n = r[R_ROWS] * units;
@@ -25,7 +25,7 @@ binary(const long long* __restrict__ r, const real* __restrict__ a, const real* 
 }
 
 // dx = dy where x was chosen (the greater, or the lesser), half of it at a tie.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 chosen_grad(const long long* __restrict__ r, const real* __restrict__ dy, const real* __restrict__ x,
             const real* __restrict__ other, real* __restrict__ dx, int units, int greater) {
     const long long n = r[R_ROWS] * units;
@@ -35,7 +35,7 @@ chosen_grad(const long long* __restrict__ r, const real* __restrict__ dy, const 
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 scale(const long long* __restrict__ r, const real* __restrict__ x, real* __restrict__ y, int units, real factor) {
     const long long n = r[R_ROWS] * units;
     EACH(e, n) y[e] = factor * x[e];
@@ -45,7 +45,7 @@ scale(const long long* __restrict__ r, const real* __restrict__ x, real* __restr
 #ifndef ITEM
 #define ITEM real
 #endif
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 copy_columns(const long long* __restrict__ r, const ITEM* __restrict__ x, ITEM* __restrict__ y, int width, int y_width,
              int x_start, int y_start, int columns, int groups, int pad) {
     const long long n = r[R_ROWS] * groups * (pad ? y_width : columns);

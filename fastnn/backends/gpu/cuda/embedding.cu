@@ -1,5 +1,5 @@
 // Embedding: gathering rows of a table, and adding to them.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 embedding(const long long* __restrict__ r, const int* __restrict__ index, const real* __restrict__ table,
           real* __restrict__ y, int indices, int width) {
     const long long n = r[R_ROWS] * indices * width;
@@ -11,7 +11,7 @@ embedding(const long long* __restrict__ r, const int* __restrict__ index, const 
 
 // dtable[index] += dy. A warp a row of the table: it reads all indices and adds the rows it finds in their order,
 // so the sum does not depend on which thread came first (an atomic add would).
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 embedding_grad(const long long* __restrict__ r, const int* __restrict__ index, const real* __restrict__ dy,
                real* __restrict__ dtable, int indices, int width, int size, int add) {
     const int lane = threadIdx.x & 31;

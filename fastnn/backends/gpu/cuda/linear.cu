@@ -1,36 +1,39 @@
 // uses: scalars
-// Dense products over row-major memory, 64 x 64 tiles by 256 threads, 4 x 4 results a thread.
-// Wide layers go to cuBLAS; these serve inside captured graphs, where cuBLAS may not be called.
+// Dense products over row-major memory: 64 x 64 tiles by 8 warps; a warp has 8 rows, a lane the columns `lane` and
+// `lane + 32` of them. So global memory is met in runs of 32 numbers, and the odd stride of the tiles in shared memory
+// leaves no two lanes on one bank. Wide layers go to cuBLAS; these serve inside captured graphs, where it may not be called.
 #define TM 64
 #define TN 64
-#define TK 16
+#define TK 32
+#define ROWS_EACH 8
+#define COLUMNS_EACH 2
 
 // Tiles of op(A) (TK x TM, k-major) and op(B) (TK x TN); elements outside are zero.
-__device__ __forceinline__ void multiply_tile(const real (*As)[TM + 4], const real (*Bs)[TN + 4], real (*acc)[4],
+__device__ __forceinline__ void multiply_tile(const real (*As)[TM + 1], const real (*Bs)[TN + 1], real (*acc)[COLUMNS_EACH],
                                               int tx, int ty) {
-#pragma unroll
+#pragma unroll 8
     for (int k = 0; k < TK; ++k) {
-        real a[4], b[4];
+        real a[ROWS_EACH], b[COLUMNS_EACH];
 #pragma unroll
-        for (int i = 0; i < 4; ++i) a[i] = As[k][ty * 4 + i];
+        for (int i = 0; i < ROWS_EACH; ++i) a[i] = As[k][ty * ROWS_EACH + i];
 #pragma unroll
-        for (int j = 0; j < 4; ++j) b[j] = Bs[k][tx * 4 + j];
+        for (int j = 0; j < COLUMNS_EACH; ++j) b[j] = Bs[k][tx + 32 * j];
 #pragma unroll
-        for (int i = 0; i < 4; ++i)
+        for (int i = 0; i < ROWS_EACH; ++i)
 #pragma unroll
-            for (int j = 0; j < 4; ++j) acc[i][j] += a[i] * b[j];
+            for (int j = 0; j < COLUMNS_EACH; ++j) acc[i][j] += a[i] * b[j];
     }
 }
 
 // Y[M, N] = f(X[M, K] W[K, N] + bias[N])
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 dense(const long long* __restrict__ r, const real* __restrict__ X, const real* __restrict__ W,
       const real* __restrict__ bias, real* __restrict__ Y, int K, int N, int groups, real a, real b, real c) {
-    __shared__ real As[TK][TM + 4], Bs[TK][TN + 4];
-    const int tid = threadIdx.x, tx = tid % 16, ty = tid / 16;
+    __shared__ real As[TK][TM + 1], Bs[TK][TN + 1];
+    const int tid = threadIdx.x, tx = tid % 32, ty = tid / 32;
     const long long M = r[R_ROWS] * groups, row0 = (long long)blockIdx.y * TM;
     const int col0 = blockIdx.x * TN;
-    real acc[4][4] = {};
+    real acc[ROWS_EACH][COLUMNS_EACH] = {};
     for (int k0 = 0; k0 < K; k0 += TK) {
         for (int e = tid; e < TM * TK; e += 256) {
             const int i = e / TK, k = e % TK;
@@ -45,24 +48,24 @@ dense(const long long* __restrict__ r, const real* __restrict__ X, const real* _
         __syncthreads();
     }
 #pragma unroll
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < ROWS_EACH; ++i)
 #pragma unroll
-        for (int j = 0; j < 4; ++j) {
-            const long long m = row0 + ty * 4 + i;
-            const int n = col0 + tx * 4 + j;
+        for (int j = 0; j < COLUMNS_EACH; ++j) {
+            const long long m = row0 + ty * ROWS_EACH + i;
+            const int n = col0 + tx + 32 * j;
             if (m < M && n < N) Y[m * N + n] = forward(bias ? acc[i][j] + bias[n] : acc[i][j], a, b, c);
         }
 }
 
 // dX[M, K] = dY[M, N] W[K, N]^T
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 dense_dx(const long long* __restrict__ r, const real* __restrict__ dY, const real* __restrict__ W,
          real* __restrict__ dX, int K, int N, int groups) {
-    __shared__ real As[TK][TM + 4], Bs[TK][TN + 4];
-    const int tid = threadIdx.x, tx = tid % 16, ty = tid / 16;
+    __shared__ real As[TK][TM + 1], Bs[TK][TN + 1];
+    const int tid = threadIdx.x, tx = tid % 32, ty = tid / 32;
     const long long M = r[R_ROWS] * groups, row0 = (long long)blockIdx.y * TM;
     const int col0 = blockIdx.x * TN;
-    real acc[4][4] = {};
+    real acc[ROWS_EACH][COLUMNS_EACH] = {};
     for (int n0 = 0; n0 < N; n0 += TK) {
         for (int e = tid; e < TM * TK; e += 256) {
             const int i = e / TK, n = e % TK;
@@ -77,25 +80,25 @@ dense_dx(const long long* __restrict__ r, const real* __restrict__ dY, const rea
         __syncthreads();
     }
 #pragma unroll
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < ROWS_EACH; ++i)
 #pragma unroll
-        for (int j = 0; j < 4; ++j) {
-            const long long m = row0 + ty * 4 + i;
-            const int k = col0 + tx * 4 + j;
+        for (int j = 0; j < COLUMNS_EACH; ++j) {
+            const long long m = row0 + ty * ROWS_EACH + i;
+            const int k = col0 + tx + 32 * j;
             if (m < M && k < K) dX[m * K + k] = acc[i][j];
         }
 }
 
 // part[s, K, N] = X[rows of share s]^T dY[rows of share s]: the rows are shared by gridDim.z blocks.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 dense_dw_part(const long long* __restrict__ r, const real* __restrict__ X, const real* __restrict__ dY,
               real* __restrict__ part, int K, int N, int groups) {
-    __shared__ real As[TK][TM + 4], Bs[TK][TN + 4];
-    const int tid = threadIdx.x, tx = tid % 16, ty = tid / 16;
+    __shared__ real As[TK][TM + 1], Bs[TK][TN + 1];
+    const int tid = threadIdx.x, tx = tid % 32, ty = tid / 32;
     const long long M = r[R_ROWS] * groups, share = (M + gridDim.z - 1) / gridDim.z;
     const long long low = blockIdx.z * share, high = low + share < M ? low + share : M;
     const int k0 = blockIdx.y * TM, n0 = blockIdx.x * TN;
-    real acc[4][4] = {};
+    real acc[ROWS_EACH][COLUMNS_EACH] = {};
     for (long long m0 = low; m0 < high; m0 += TK) {
         for (int e = tid; e < TM * TK; e += 256) {
             const int m = e / TM, k = e % TM;
@@ -110,16 +113,16 @@ dense_dw_part(const long long* __restrict__ r, const real* __restrict__ X, const
         __syncthreads();
     }
 #pragma unroll
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < ROWS_EACH; ++i)
 #pragma unroll
-        for (int j = 0; j < 4; ++j) {
-            const int k = k0 + ty * 4 + i, n = n0 + tx * 4 + j;
+        for (int j = 0; j < COLUMNS_EACH; ++j) {
+            const int k = k0 + ty * ROWS_EACH + i, n = n0 + tx + 32 * j;
             if (k < K && n < N) part[((long long)blockIdx.z * K + k) * N + n] = acc[i][j];
         }
 }
 
 // db parts: part[s, n] = the sum of dY over the rows of share s, a warp a column.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 dense_db_part(const long long* __restrict__ r, const real* __restrict__ dY, real* __restrict__ part, int N, int groups) {
     const int lane = threadIdx.x & 31, n = blockIdx.x * 32 + lane, warp = threadIdx.x >> 5;
     __shared__ real column[8][33];
@@ -138,7 +141,7 @@ dense_db_part(const long long* __restrict__ r, const real* __restrict__ dY, real
 }
 
 // gradient = (what is there, unless this is the first chunk) + the sum of the shares, in order.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 sum_parts(const long long* __restrict__ r, const real* __restrict__ part, real* __restrict__ gradient, int size,
           int shares, int add) {
     const bool fresh = r[R_FIRST] && !add;

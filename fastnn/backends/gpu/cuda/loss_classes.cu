@@ -1,44 +1,16 @@
 // uses: loss_terms
-// Cross-entropies over classes, a thread a row. A target is a share a class, smoothed to t a + b, or (labels not null)
-// a class index, which stands for 1 at its class and is compared with each class, never used as an address.
-__device__ __forceinline__ real share_of(const int* __restrict__ labels, const real* __restrict__ t, long long i, int k,
-                                         int j, real a, real b) {
-    return labels ? (labels[i] == j ? (real)1 : (real)0) : t[i * k + j] * a + b;
-}
+// uses: loss_softmax
+// Cross-entropies over classes, a thread a row. See loss_softmax.cu for targets and labels.
 __device__ __forceinline__ real factor_of(const long long* __restrict__ r, const real* __restrict__ w, double scale,
                                           int mean, long long i) {
     const real factor = (real)(mean ? scale / (double)r[R_BATCH] : scale);
     return w ? factor * w[i] : factor;
 }
-__device__ __forceinline__ real largest(const real* __restrict__ p, int k) {
-    real top = p[0];
-    for (int j = 1; j < k; ++j) top = at_least(top, p[j]);
-    return top;
-}
-
-// Softmax and cross-entropy in one, never the logarithm of a rounded probability.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
        const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
        double scale, int mean, real a, real b, real alpha, real gamma) {
-    EACH(i, r[R_ROWS]) {
-        const long long at = i * k;
-        const real top = largest(p + at, k);
-        real own = 0, total = 0, mass = 0;
-        for (int j = 0; j < k; ++j) {
-            const real z = p[at + j] - top, share = share_of(labels, t, i, k, j, a, b);
-            total += F(exp)(z);
-            own += labels ? (labels[i] == j ? z : (real)0) : share * z;
-            mass += share;
-        }
-        mass = labels ? (real)1 : mass;
-        rows[i] = mass * F(log)(total) - own;
-        if (d) {
-            const real f = factor_of(r, w, scale, mean, i), ratio = mass / total;
-            for (int j = 0; j < k; ++j)
-                d[at + j] = (F(exp)(p[at + j] - top) * ratio - share_of(labels, t, i, k, j, a, b)) * f;
-        }
-    }
+    EACH(i, r[R_ROWS]) rows[i] = logits_row(labels, t, p, d, i, k, a, b, factor_of(r, w, scale, mean, i));
 }
 
 // FOCAL: alpha (1 - share)^gamma times the entropy of the share.
@@ -61,7 +33,7 @@ __device__ __forceinline__ Term entropy(real t, real share, real alpha, real gam
 }
 
 // From predictions that are shares once divided by their sum.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 shares(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
        const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
        double scale, int mean, real a, real b, real alpha, real gamma) {
@@ -87,7 +59,7 @@ shares(const long long* __restrict__ r, const int* __restrict__ labels, const re
 }
 
 // Focal, from logits.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 focal_logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
              const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
              double scale, int mean, real a, real b, real alpha, real gamma) {

@@ -5,7 +5,7 @@ __device__ __forceinline__ real gradient_factor(const long long* __restrict__ r,
     return (real)(mean ? scale / (double)r[R_BATCH] : scale);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 columns(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
         const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, double scale, int mean,
         real each, real a, real b, real c) {
@@ -23,7 +23,7 @@ columns(const long long* __restrict__ r, const real* __restrict__ t, const real*
 }
 
 // One of several quantiles: prediction columns [start, start + kt). The first launch sets the rows, others add.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 quantile(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
          const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
          int mean, real level, int start) {

@@ -10,7 +10,7 @@ __device__ __forceinline__ real row_factor(const long long* __restrict__ r, cons
     return w ? factor * w[i] : factor;
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 categorical_hinge(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
                   const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
                   int mean) {
@@ -32,7 +32,7 @@ categorical_hinge(const long long* __restrict__ r, const real* __restrict__ t, c
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 cosine_similarity(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
                   const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
                   int mean) {
@@ -57,7 +57,7 @@ cosine_similarity(const long long* __restrict__ r, const real* __restrict__ t, c
 }
 
 // Predictions are kt means, then kt log-variances.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 gaussian_nll(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
              const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
              int mean) {

@@ -16,7 +16,7 @@ __device__ __forceinline__ double term(real t, real p) {
 #endif
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 metric_mean(const long long* __restrict__ r, const real* __restrict__ target, const real* __restrict__ prediction,
             const real* __restrict__ weight, double* __restrict__ sum, int units) {
     const long long n = r[R_ROWS] * units;
@@ -31,7 +31,7 @@ metric_mean(const long long* __restrict__ r, const real* __restrict__ target, co
 }
 
 // The rows whose largest prediction, the first of equals, is at the target's class. Null labels: one-hot targets.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 metric_hits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ target,
             const real* __restrict__ prediction, const real* __restrict__ weight, double* __restrict__ sum, int units) {
     double total = 0;

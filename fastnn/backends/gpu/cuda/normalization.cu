@@ -2,7 +2,7 @@
 // over the data, for accuracy. gamma and beta may be null.
 #define GROUPS(i, n) for (long long i = (long long)blockIdx.x * 8 + (threadIdx.x >> 5); i < (n); i += (long long)gridDim.x * 8)
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 layer_norm(const long long* __restrict__ r, const real* __restrict__ x, const real* __restrict__ gamma,
            const real* __restrict__ beta, real* __restrict__ y, real* __restrict__ means, real* __restrict__ rstds,
            int units, int groups, real epsilon) {
@@ -21,7 +21,7 @@ layer_norm(const long long* __restrict__ r, const real* __restrict__ x, const re
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 layer_norm_dx(const long long* __restrict__ r, const real* __restrict__ dy, const real* __restrict__ x,
               const real* __restrict__ means, const real* __restrict__ rstds, const real* __restrict__ gamma,
               real* __restrict__ dx, int units, int groups) {
@@ -56,7 +56,7 @@ __device__ __forceinline__ real over_rows(real mine, real (*tile)[33], int warp,
 }
 
 // dgamma += dy (x - mean) rstd. LAYER: a mean and rstd a row; else a mean and variance a unit.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 dgamma(const long long* __restrict__ r, const real* __restrict__ dy, const real* __restrict__ x,
        const real* __restrict__ mean, const real* __restrict__ spread, real* __restrict__ out, real* __restrict__ rstds,
        int units, int groups, real epsilon, int layer, int add) {
@@ -77,7 +77,7 @@ dgamma(const long long* __restrict__ r, const real* __restrict__ dy, const real*
 }
 
 // Mean and variance of each unit over the batch; multiplier = gamma / sqrt(variance + epsilon).
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 batch_statistics(const long long* __restrict__ r, const real* __restrict__ x, const real* __restrict__ gamma,
                  real* __restrict__ mean, real* __restrict__ variance, real* __restrict__ multiplier, int units,
                  int groups, real epsilon) {
@@ -101,7 +101,7 @@ batch_statistics(const long long* __restrict__ r, const real* __restrict__ x, co
 }
 
 // y = (x - mean) multiplier + beta
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 normalize(const long long* __restrict__ r, const real* __restrict__ x, const real* __restrict__ mean,
           const real* __restrict__ multiplier, const real* __restrict__ beta, real* __restrict__ y, int units, int groups) {
     const long long n = r[R_ROWS] * groups * units;
@@ -112,14 +112,14 @@ normalize(const long long* __restrict__ r, const real* __restrict__ x, const rea
 }
 
 // multiplier = gamma / sqrt(variance + epsilon), from given statistics.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 multiplier_of(const long long* __restrict__ r, const real* __restrict__ variance, const real* __restrict__ gamma,
               real* __restrict__ multiplier, int units, real epsilon) {
     EACH(j, units) multiplier[j] = (gamma ? gamma[j] : (real)1) / F(sqrt)(variance[j] + epsilon);
 }
 
 // shift = mean of dy, slope = mean of dy (x - mean) / (variance + epsilon), over the batch.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 batch_norm_sums(const long long* __restrict__ r, const real* __restrict__ dy, const real* __restrict__ x,
                 const real* __restrict__ mean, const real* __restrict__ variance, real* __restrict__ shift,
                 real* __restrict__ slope, int units, int groups, real epsilon) {
@@ -142,7 +142,7 @@ batch_norm_sums(const long long* __restrict__ r, const real* __restrict__ dy, co
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 batch_norm_dx(const long long* __restrict__ r, const real* __restrict__ dy, const real* __restrict__ x,
               const real* __restrict__ mean, const real* __restrict__ multiplier, const real* __restrict__ shift,
               const real* __restrict__ slope, real* __restrict__ dx, int units, int groups) {
@@ -154,7 +154,7 @@ batch_norm_dx(const long long* __restrict__ r, const real* __restrict__ dy, cons
 }
 
 // Moving statistics: in place, so nothing happens in a run that has stopped.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 batch_norm_update(const long long* __restrict__ r, const real* __restrict__ batch_mean,
                   const real* __restrict__ batch_variance, real* __restrict__ mean, real* __restrict__ variance,
                   int units, real momentum, real rest) {
@@ -165,7 +165,7 @@ batch_norm_update(const long long* __restrict__ r, const real* __restrict__ batc
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 scale_units(const long long* __restrict__ r, const real* __restrict__ x, const real* __restrict__ gamma,
             real* __restrict__ y, int units, int groups) {
     const long long n = r[R_ROWS] * groups * units;
@@ -173,7 +173,7 @@ scale_units(const long long* __restrict__ r, const real* __restrict__ x, const r
 }
 
 // y = (x - mean) / deviation; without a mean: the gradient, dx = dy / deviation.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 standardize(const long long* __restrict__ r, const real* __restrict__ x, const real* __restrict__ mean,
             const real* __restrict__ variance, real* __restrict__ y, int units, int groups, real least) {
     const long long n = r[R_ROWS] * groups * units;

@@ -6,6 +6,10 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef long long i64;
 #define FULL 0xffffffffu
+#ifndef NAN                                     // NVRTC has no <math.h>
+#define NAN __int_as_float(0x7fffffff)
+#define INFINITY __int_as_float(0x7f800000)
+#endif
 
 #if REAL_IS_FLOAT
 #define F(name) name##f

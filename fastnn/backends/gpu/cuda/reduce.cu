@@ -1,7 +1,7 @@
 // Reductions over the last axis, a warp a group.
 #define GROUPS(i, n) for (long long i = (long long)blockIdx.x * 8 + (threadIdx.x >> 5); i < (n); i += (long long)gridDim.x * 8)
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 reduce_sum(const long long* __restrict__ r, const real* __restrict__ x, real* __restrict__ y, int width, int groups,
            real divisor) {
     const int lane = threadIdx.x & 31;
@@ -13,7 +13,7 @@ reduce_sum(const long long* __restrict__ r, const real* __restrict__ x, real* __
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 reduce_extreme(const long long* __restrict__ r, const real* __restrict__ x, real* __restrict__ y, int width, int groups,
                int greatest) {
     const int lane = threadIdx.x & 31;
@@ -28,7 +28,7 @@ reduce_extreme(const long long* __restrict__ r, const real* __restrict__ x, real
 }
 
 // dx = dy / divisor along a new axis.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 reduce_sum_grad(const long long* __restrict__ r, const real* __restrict__ dy, real* __restrict__ dx, int width,
                 int groups, real divisor) {
     const long long n = r[R_ROWS] * groups * width;
@@ -36,7 +36,7 @@ reduce_sum_grad(const long long* __restrict__ r, const real* __restrict__ dy, re
 }
 
 // dy is shared equally between the extremes.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 reduce_extreme_grad(const long long* __restrict__ r, const real* __restrict__ dy, const real* __restrict__ x,
                     const real* __restrict__ y, real* __restrict__ dx, int width, int groups) {
     const int lane = threadIdx.x & 31;

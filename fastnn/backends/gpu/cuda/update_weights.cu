@@ -6,7 +6,7 @@
 #define NORM_EPSILON 1e-7
 
 // average = m average + (1 - m) p; the first update sets it; every `overwrite` updates it replaces the weights.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 average_weights(const long long* __restrict__ r, real* __restrict__ p, real* __restrict__ average, int n, int steps,
                 int overwrite, real keep, real add) {
     if (r[R_STATUS] != 0 || r[R_SKIP] != 0) return;
@@ -19,7 +19,7 @@ average_weights(const long long* __restrict__ r, real* __restrict__ p, real* __r
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 non_neg(const long long* __restrict__ r, real* __restrict__ p, int n) {
     if (r[R_STATUS] != 0 || r[R_SKIP] != 0) return;
     EACH(i, n) { const real x = p[i]; p[i] = x < (real)0 ? (real)0 : x; }
@@ -37,7 +37,7 @@ __device__ __forceinline__ double desired(double norm, double a, double b, doubl
 }
 
 // Each norm along the middle axis of p (outer, length, inner) gets its desired size; a thread a norm.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
 project(const long long* __restrict__ r, real* __restrict__ p, int outer, int length, int inner, double a, double b,
         double c) {
     if (r[R_STATUS] != 0 || r[R_SKIP] != 0) return;

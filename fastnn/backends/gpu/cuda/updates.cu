@@ -96,7 +96,14 @@ __device__ __forceinline__ void step(real& x, real g, real& a, real& b, real& d,
 #endif
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+// Nadam's product of momenta, brought up to update t; the state is (factors, product).
+__device__ __forceinline__ void nadam_advance(double* __restrict__ h, double t) {
+    if (h[5] == t) return;
+    if (h[5] != t - 1.0) { h[5] = 0; h[6] = 1; }
+    while (h[5] < t) { h[5] += 1.0; h[6] *= nadam_momentum(h[2], h[5]); }
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1)
 update(const long long* __restrict__ r, const real* __restrict__ g, const double* __restrict__ hyper,
        real* __restrict__ p, real* __restrict__ a, real* __restrict__ b, real* __restrict__ d, int n, int steps,
        int decay) {
@@ -122,15 +129,8 @@ update(const long long* __restrict__ r, const real* __restrict__ g, const double
     }
 }
 
-// Nadam's product of momenta, brought up to this update; the state is (factors, product).
 extern "C" __global__ void __launch_bounds__(32)
 nadam_schedule(const long long* __restrict__ r, double* __restrict__ h, int steps) {
     if (r[R_STATUS] != 0 || r[R_SKIP] != 0) return;
-    if (threadIdx.x == 0) {
-        const double t = (double)((r[R_STEP] + 1) / steps);
-        if (h[5] != t) {
-            if (h[5] != t - 1.0) { h[5] = 0; h[6] = 1; }
-            while (h[5] < t) { h[5] += 1.0; h[6] *= nadam_momentum(h[2], h[5]); }
-        }
-    }
+    if (threadIdx.x == 0) nadam_advance(h, (double)((r[R_STEP] + 1) / steps));
 }

@@ -1,0 +1,64 @@
+"""How a batch is cut: into blocks of rows that fit the cache, and lanes that threads may share."""
+
+from __future__ import annotations
+
+from fastnn.program import Program
+
+#: A block's temporaries should stay in the first- or second-level cache.
+NARROW_BLOCK_BYTES, BLOCK_BYTES = 48 << 10, 256 << 10
+SMALLEST_BLOCK, LARGEST_BLOCK = 64, 2048
+#: Arithmetic that makes a lane of its own worth while (some 20 us of it).
+FLOPS_PER_LANE = 2_000_000
+MOST_LANES = 16
+
+
+def rows_per_block(program: Program, batch: int) -> tuple[int, int]:
+    """Return how a batch is cut: rows in a block (a multiple of 16), and gradient lanes.
+
+    Both depend on the program and the batch alone, never on the machine or its threads, because the
+    order in which gradients are summed follows from them.
+    """
+    batch = max(batch, 1)
+    if program.whole_batch:
+        return -(-batch // 16) * 16, 1
+    largest = largest_block(program)
+    lanes = max(min(lanes_for_work(program, batch), lanes_for_sums(program, batch), MOST_LANES), 1)
+    lanes = 1 << (int(lanes).bit_length() - 1)
+    blocks = -(-batch // largest)
+    blocks = -(-blocks // lanes) * lanes
+    block = -(-batch // blocks)
+    return -(-block // 16) * 16, lanes
+
+
+def block_budget(program: Program) -> int:
+    """Return the bytes that the temporaries of a block may take."""
+    if program.units_major:
+        return NARROW_BLOCK_BYTES
+    # Wide layers: every block reads all the weights again, so it had better be as large as they are
+    # (512-1024-1024-10, batch 256: 33 ms with blocks of 64 rows, 27 with blocks of 128).
+    return max(BLOCK_BYTES, program.parameters * itemsize_of(program))
+
+
+def largest_block(program: Program) -> int:
+    """Return the most rows of a block."""
+    # Rows in parts are cut into the same blocks, and so give the same bits, as an array read in place.
+    rows = block_budget(program) // max(program.arena_row_bytes - program.parts_row_bytes, 1)
+    return min(max(rows, SMALLEST_BLOCK), LARGEST_BLOCK)
+
+
+def lanes_for_work(program: Program, batch: int) -> int:
+    """Return how many lanes have work enough."""
+    return batch * program.flops_per_row // FLOPS_PER_LANE
+
+
+def lanes_for_sums(program: Program, batch: int) -> int:
+    """Return with how many lanes adding their gradients up stays under a tenth of the step."""
+    if not program.gradients:
+        return MOST_LANES
+    work = batch * program.flops_per_row
+    return int(work * 0.01) // (program.gradients * itemsize_of(program))
+
+
+def itemsize_of(program: Program) -> int:
+    """Return the bytes of one of the program's numbers."""
+    return 4 if program.dtype == "float32" else 8

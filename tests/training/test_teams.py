@@ -1,0 +1,62 @@
+"""Trainings that change between a team of threads and one alone: the bits are the same."""
+
+import itertools
+
+import pytest
+from training_nets import NETS, digest
+
+from fastnn.backends.cpu.executor import Session
+from fastnn.backends.cpu.pace import Pace
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """What the networks come to on one thread."""
+    found = {}
+    for name in ("narrow", "dropout", "large"):
+        model, x, y, options = NETS[name]()
+        history = model.fit(x, y, verbose=0, threads=1, **options)
+        found[name] = digest(*model.get_weights(), history.history["loss"])
+    return found
+
+
+@pytest.mark.parametrize("name", ["narrow", "dropout", "large"])
+@pytest.mark.parametrize("order", ["TA", "AT", "TTAATA", "T", "A"])
+def test_changing_at_every_step_changes_no_bit(name, order, alone, monkeypatch):
+    ways = itertools.cycle(order)
+    ran = []
+    piece = Session._piece
+
+    def watched(self, team, steps):
+        ran.append(team)
+        return piece(self, team, steps)
+
+    monkeypatch.setattr(Pace, "piece", lambda self, steps, batch: (next(ways) == "T", 1))
+    monkeypatch.setattr(Session, "_piece", watched)
+    model, x, y, options = NETS[name]()
+    history = model.fit(x, y, verbose=0, threads=2, **options)
+    assert digest(*model.get_weights(), history.history["loss"]) == alone[name]
+    assert set(ran) == {way == "T" for way in order}
+
+
+def test_what_one_session_learns_the_next_knows():
+    model, x, _, _ = NETS["narrow"]()
+    calls = []
+    note = Pace.note
+
+    def watched(self, team, rows, seconds, now=None):
+        calls.append((id(self), team))
+        note(self, team, rows, seconds, now)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pace, "note", watched)
+        for _ in range(3):
+            model.predict(x, threads=2)
+    assert len({pace for pace, _ in calls}) == 1
+    assert len(calls) == 3
+
+
+def test_a_session_of_one_thread_measures_nothing(monkeypatch):
+    monkeypatch.setattr(Pace, "note", lambda *a: pytest.fail("measured"))
+    model, x, y, options = NETS["narrow"]()
+    model.fit(x, y, verbose=0, threads=1, **options)
