@@ -173,6 +173,6 @@ def test_what_cannot_be_explained(monkeypatch):
     for wrong in ({"batch_size": 0}, {"threads": 0}, {"shuffle": "yes"}, {"batch_size": 1.5}):
         with pytest.raises(ArgumentError, match=next(iter(wrong))):
             model.explain_speed(x, **wrong)
-    monkeypatch.setattr(type(model), "device", "gpu")
+    monkeypatch.setattr(model, "device", "gpu")
     with pytest.raises(DeviceError, match="expected a model on 'cpu'"):
         model.explain_speed(x)

@@ -45,7 +45,7 @@ class Reused(Session):
             program, parameters=parameters, inputs=inputs, outputs=outputs, batch_size=rows,
             epoch_rows=rows, total_rows=rows, threads=threads,
         )  # fmt: skip
-        self._keep = [parameters]
+        self._keep, self.inputs = [parameters], ()
         self._rows, self._asked = rows, threads
         columns = self._linked.columns
         self._inputs = [
