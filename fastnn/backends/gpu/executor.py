@@ -181,6 +181,7 @@ class Session:
         modes = np.zeros(self._count, np.int32)
         modes[: len(batch_mean)] = batch_mean
         self._sums = np.zeros(self._count) if sums is None else np.array(sums, float)
+        self._known_sums = self._sums.copy()
         self._held: dict[str, Any] = {
             "modes": cp.asarray(modes), "epoch_sums": cp.asarray(self._sums),
             "log": cp.zeros(LOG_ROWS * self._count, np.float64),
@@ -286,7 +287,7 @@ class Session:
         with self._stream:
             for mirror in self._mirrors:
                 mirror.push()
-            if position:  # a resumed run has put its own there
+            if not np.array_equal(self._sums, self._known_sums, equal_nan=True):  # a resumed run's own
                 self._held["epoch_sums"].set(self._sums)
             if self._held["log"].size < log_rows * self._count:
                 self._held["log"], self._graph = self._cp.zeros(2 * log_rows * self._count, np.float64), None
@@ -343,6 +344,7 @@ class Session:
                 mirror.pull()
         self._host = self._registers.get()
         self._sums = self._held["epoch_sums"].get()
+        self._known_sums = self._sums.copy()
         log = self._held["log"].get()
         self._device_log_host = log[: log.size // self._count * self._count].reshape(-1, self._count)
         if not self._feed.staged:

@@ -13,10 +13,11 @@ SHIM = Path(__file__).resolve().parents[2] / "cuda_on_cpu"
 
 
 @contextlib.contextmanager
-def fake_gpu():
+def fake_gpu(regime="generic"):
     """Put the stand-in in the place of CuPy, and take it out again with all that was compiled for it.
 
-    Programs run one kernel an instruction: the other regimes have tests of their own.
+    By default programs run one kernel an instruction: the other regimes have tests of their own. None leaves
+    the choice to the executor.
     """
     from fastnn.backends.gpu import compile as compiling
     from fastnn.backends.gpu import regimes
@@ -31,7 +32,7 @@ def fake_gpu():
         cp = fakecupy.install()
         _complete(cp)
         compiling.forget()
-        with regimes.preferred("generic"):
+        with regimes.preferred(regime) if regime else contextlib.nullcontext():
             yield cp
     finally:
         sys.path.remove(str(SHIM))

@@ -42,6 +42,8 @@ def check(variant, kernel, needs, architecture):
     """Hold a kernel to its budget."""
     where = f"{kernel} of {variant} for sm_{architecture}: {needs}"
     assert needs.spills == 0, f"spills: {where}"
+    if kernel not in compiling.signatures(variant.source):
+        return  # of a source that this one uses: it has a budget there
     budget = BUDGETS[variant.source][kernel][variant.dtype]
     assert needs.registers <= budget["registers"] and needs.shared <= budget["shared"], where
     if not occupancy.available():

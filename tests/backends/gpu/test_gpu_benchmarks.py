@@ -33,7 +33,7 @@ def test_our_rival_trains_the_workload_on_the_device(benchmarks, name):
     w = replace(w, rows=3 * w.batch_size, sizes=(w.sizes[0], 3, w.sizes[-1]), dropout=0.0)
     X, y = benchmarks["workloads"].make_data(w)
     start = benchmarks["workloads"].initial_weights(w)
-    with fake_gpu():
+    with fake_gpu(regime=None):
         model = fastnn_gpu.Model(w, X, y, start, 1, "")
         model.train(3)
     assert model.model.device_choice.device == "gpu"

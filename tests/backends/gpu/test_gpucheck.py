@@ -30,7 +30,7 @@ def gpu(monkeypatch, tmp_path):
     monkeypatch.setenv(first_use.SWITCH, "0")
     monkeypatch.setattr(backends, "cache_root", lambda: tmp_path)
     first_use._once.cache_clear()
-    with fake_gpu() as cp:
+    with fake_gpu(regime=None) as cp:
         yield cp
     first_use._once.cache_clear()
 
