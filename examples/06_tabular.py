@@ -24,7 +24,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from statsmodels.datasets import fair
 
 from fastnn import Input, Model, viz
-from fastnn.callbacks import Callback
+from fastnn.callbacks import EarlyStopping
 from fastnn.data import TableSchema, holdout_split
 from fastnn.layers import Concatenate, Dense, Dropout, Embedding, Flatten, Normalization
 from fastnn.viz.style import figure
@@ -65,20 +65,6 @@ def network(schema: TableSchema, numbers: np.ndarray) -> Model:
     model = Model(inputs, Dense(1, "sigmoid", name="affair")(x), seed=SEED)
     model.compile("adam", "binary_crossentropy", metrics=["auc"])
     return model
-
-
-class BestWeights(Callback):
-    """Keeps the weights of the epoch with the least validation loss."""
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.least, self.weights = np.inf, self.model.get_weights()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs["val_loss"] < self.least:
-            self.least, self.weights = logs["val_loss"], self.model.get_weights()
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.model.set_weights(self.weights)
 
 
 def without_weights(probability: np.ndarray, weights: dict[int, float]) -> np.ndarray:
@@ -169,9 +155,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[str]]:
     started = time.perf_counter()
     for name, weights in (("network, embeddings", None), ("same, balanced class weights", balanced)):
         model = network(schema, x["train"][0])
+        best = EarlyStopping(patience=epochs, restore_best_weights=True)  # never stops, keeps the best epoch
         history = model.fit(
             x["train"], y[train], epochs=epochs, batch_size=64, class_weight=weights, verbose=0,
-            validation_data=(x["valid"], y[valid]), callbacks=[BestWeights()],
+            validation_data=(x["valid"], y[valid]), callbacks=[best],
         )  # fmt: skip
         said[name] = np.float64(model.predict(x["test"])).ravel()
         rows[name] = scores(y[test], said[name])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fastnn import cli
+
 #: A stand-in for a GPU is not checked at its first use; nor by the processes that tests start.
 os.environ["FASTNN_GPU_SELFCHECK"] = "0"
 TOOLS = Path(__file__).parent / "cuda_on_cpu"
@@ -31,3 +33,18 @@ def fake_cupy(monkeypatch):
     monkeypatch.undo()
     fake.uninstall()
     compiling.forget()
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command; gives status, standard output and standard error."""
+
+    def call(*argv):
+        try:
+            status = cli.main([str(word) for word in argv])
+        except SystemExit as exit:
+            status = exit.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call

@@ -23,21 +23,6 @@ pytest.importorskip("matplotlib")
 ROWS = 400
 
 
-@pytest.fixture
-def run(capsys):
-    """Run a command; gives status, standard output and standard error."""
-
-    def call(*argv):
-        try:
-            status = cli.main([str(word) for word in argv])
-        except SystemExit as exit:
-            status = exit.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
-
-
 def customers(rows=ROWS, seed=0):
     """Give a table in which a network can find more than a linear model: age counts by membership."""
     rng = np.random.default_rng(seed)

@@ -5,23 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastnn import backends, cli
+from fastnn import backends
 from fastnn.cli import machine
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command; gives status, standard output and standard error."""
-
-    def call(*argv):
-        try:
-            status = cli.main([str(word) for word in argv])
-        except SystemExit as exit:
-            status = exit.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_warmup_shows_progress_and_names_the_folder(run, monkeypatch, tmp_path):

@@ -7,23 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from fastnn import cli
-
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command; gives status, standard output and standard error."""
-
-    def call(*argv):
-        status = cli.main([str(word) for word in argv])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

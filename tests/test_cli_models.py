@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastnn import cli
 from fastnn.io import container
 from fastnn.layers import Dense
 from fastnn.models import Sequential, load_model
@@ -14,21 +13,6 @@ pandas = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
 ROWS = 300
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command; gives status, standard output and standard error."""
-
-    def call(*argv):
-        try:
-            status = cli.main([str(word) for word in argv])
-        except SystemExit as exit:
-            status = exit.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def flats(rows=ROWS, seed=0):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from fastnn.callbacks.base import Callback
 from fastnn.errors import ArgumentError, unknown_name
+from fastnn.io import atomic
 from fastnn.serialization import check_number
 from fastnn.viz.curves import better, draw_curves
 from fastnn.viz.style import figure, load_pyplot
@@ -142,7 +142,7 @@ class LivePlot(Callback):
 
     def _show(self) -> None:
         if self.path is not None:
-            _replace(self._figure, self.path)
+            atomic.write(self.path, _picture(self._figure, self.path.suffix[1:].lower()))
         elif self._window:
             self._figure.canvas.draw_idle()
             self._figure.canvas.flush_events()
@@ -195,13 +195,3 @@ def _picture(drawing: Any, suffix: str) -> bytes:
     buffer = io.BytesIO()
     drawing.savefig(buffer, format=suffix, dpi=100)
     return buffer.getvalue()
-
-
-def _replace(drawing: Any, path: Path) -> None:
-    """Write a figure so that whoever reads the file finds a whole one."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        new.write_bytes(_picture(drawing, path.suffix[1:].lower()))
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)

@@ -24,6 +24,8 @@ F64 = NDArray[np.float64]
 
 #: The fuzz factor of Keras (``keras.config.epsilon()``): probabilities are clipped to [EPS, 1 - EPS].
 EPS = 1e-7
+#: Losses that are sums over columns; all others are means.
+SUMS = frozenset(["kl_divergence", "activity_penalty"])
 
 #: Smallest variance of `gaussian_nll`, as the ``eps`` of ``torch.nn.GaussianNLLLoss``.
 MIN_VARIANCE = 1e-6

@@ -7,6 +7,7 @@ their arrays, so they are kept apart from the table of pure ops.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,19 @@ UPDATES: dict[str, Update] = {
     "radam": Update(("beta_1", "beta_2", "epsilon")),
     "lion": Update(("beta_1", "beta_2")),
 }
+
+
+def rule_name(op: str, attrs: Mapping[str, Any], slots: int) -> str:
+    """Name the rule that an update with these attributes and so many state vectors follows."""
+    if op == "sgd" and slots:
+        return "sgd_nesterov" if attrs.get("nesterov") else "sgd_momentum"
+    if op == "rmsprop":
+        centered = bool(attrs.get("centered"))
+        return op + "_centered" * centered + "_momentum" * (slots == 2 + centered)
+    if op == "adam" and attrs.get("amsgrad"):
+        return "adam_amsgrad"
+    return op
+
 
 __all__ = [f"{name}_inplace" for name in UPDATES]
 

@@ -24,8 +24,8 @@ import numpy as np
 
 #: Files outside this folder that kernels depend on: constants that are compiled in, and fastnn's version.
 OUTER_SOURCES = (
-    "__init__.py", "random.py", "ops/activation_forms.py", "ops/activations.py", "ops/dropout.py",
-    "ops/loss_reference.py", "ops/normalization.py", "ops/schedules.py", "ops/updates.py",
+    "__init__.py", "random.py", "backends/lowerings.py", "ops/activation_forms.py", "ops/activations.py",
+    "ops/dropout.py", "ops/loss_reference.py", "ops/normalization.py", "ops/schedules.py", "ops/updates.py",
 )  # fmt: skip
 
 

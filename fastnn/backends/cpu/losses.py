@@ -24,9 +24,8 @@ from fastnn.backends.cpu import loss_terms
 from fastnn.backends.cpu.jit import bits_to_float, inline, inline_math, intrinsic, vector
 from fastnn.backends.cpu.lowering import SCRATCH, Row, Target, lowers
 from fastnn.backends.cpu.registers import BATCH, ROWS, at
+from fastnn.ops.loss_reference import SUMS
 
-#: Losses that are sums over columns; all others are means.
-SUMS = frozenset(["kl_divergence", "activity_penalty"])
 #: Numbers and rows turned at a time, and up to how many columns.
 ROOM, CHUNK, TURNED = 1024, 64, 24
 #: Up to how many columns the elementwise losses run over several rows in one flat loop.

@@ -5,13 +5,13 @@ Each kernel file registers, for the ops it makes fast, a function ``(instruction
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.errors import DeviceError
+from fastnn.backends.lowerings import Lowerings
 
 
 @dataclass(frozen=True)
@@ -100,36 +100,6 @@ class Flag(NamedTuple):
 
 FLAG = Flag()
 
-Lowering = Callable[[Any, Target], Sequence[Row]]
-_lowerings: dict[str, Lowering] = {}
-
-
-def lowers(*ops: str) -> Callable[[Lowering], Lowering]:
-    """Register the function that lowers these ops."""
-
-    def decorator(function: Lowering) -> Lowering:
-        for op in ops:
-            _lowerings[op] = function
-        return function
-
-    return decorator
-
-
-def unregister(*ops: str) -> None:
-    """Forget how these ops are lowered."""
-    for op in ops:
-        _lowerings.pop(op, None)
-
-
-def lower(instruction: Any, target: Target) -> Sequence[Row]:
-    """Return the table rows of one instruction."""
-    try:
-        function = _lowerings[instruction.op]
-    except KeyError:
-        raise DeviceError(f"The CPU backend has no kernel for op {instruction.op!r}.") from None
-    return function(instruction, target)
-
-
-def has_lowering(op: str) -> bool:
-    """Whether the CPU backend computes `op`."""
-    return op in _lowerings
+_table: Lowerings[Row] = Lowerings("CPU")
+lowers, unregister = _table.lowers, _table.unregister
+has_lowering, lower = _table.has_lowering, _table.lower

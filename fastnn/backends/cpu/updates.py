@@ -17,6 +17,7 @@ import numpy as np
 from fastnn.backends.cpu.jit import inline_math, vector
 from fastnn.backends.cpu.lowering import Row, Target, lowers
 from fastnn.backends.cpu.registers import HIGH, LOW, STEP
+from fastnn.ops.updates import rule_name
 
 _F64 = np.float64
 #: Elements a pass of the rules that take two passes: they stay in the first-level cache between the two.
@@ -256,18 +257,6 @@ RULES: dict[str, Rule] = {
 }
 
 
-def variant(op: str, attrs: dict, slots: int) -> str:
-    """Name of the rule that an update with these attributes and so many state vectors follows."""
-    if op == "sgd" and slots:
-        return "sgd_nesterov" if attrs.get("nesterov") else "sgd_momentum"
-    if op == "rmsprop":
-        centered = bool(attrs.get("centered"))
-        return op + "_centered" * centered + "_momentum" * (slots == 2 + centered)
-    if op == "adam" and attrs.get("amsgrad"):
-        return "adam_amsgrad"
-    return op
-
-
 # --------------------------------------------------------------------------- the loops
 # q = [start, count, steps an update, p, g, hyper, slots...]
 @inline_math
@@ -367,7 +356,7 @@ def lower_update(instruction, target: Target):
     gradient, hyper = instruction.inputs
     parameter, *slots = instruction.outputs
     attrs = instruction.attrs
-    name = variant(instruction.op, attrs, len(slots))
+    name = rule_name(instruction.op, attrs, len(slots))
     rule, decay, steps = RULES[name], bool(attrs["decay"]), attrs["steps"]
     build = _two_passes if rule.advance else _one_pass
     key = f"{name}({'decay,' if decay else ''}{target.name})"

@@ -180,10 +180,9 @@ class Session:
         self._registers = cp.asarray(host)
         modes = np.zeros(self._count, np.int32)
         modes[: len(batch_mean)] = batch_mean
-        self._sums = np.zeros(self._count) if sums is None else np.array(sums, float)
-        self._known_sums = self._sums.copy()
+        self._sums = Mirror(np.zeros(self._count) if sums is None else np.array(sums, float), cp)
         self._held: dict[str, Any] = {
-            "modes": cp.asarray(modes), "epoch_sums": cp.asarray(self._sums),
+            "modes": cp.asarray(modes), "epoch_sums": self._sums.device,
             "log": cp.zeros(LOG_ROWS * self._count, np.float64),
         }  # fmt: skip
 
@@ -287,8 +286,7 @@ class Session:
         with self._stream:
             for mirror in self._mirrors:
                 mirror.push()
-            if not np.array_equal(self._sums, self._known_sums, equal_nan=True):  # a resumed run's own
-                self._held["epoch_sums"].set(self._sums)
+            self._sums.push()  # a resumed run's own
             if self._held["log"].size < log_rows * self._count:
                 self._held["log"], self._graph = self._cp.zeros(2 * log_rows * self._count, np.float64), None
                 self._steps = self._bind()
@@ -343,8 +341,7 @@ class Session:
             for mirror in self._mirrors:
                 mirror.pull()
         self._host = self._registers.get()
-        self._sums = self._held["epoch_sums"].get()
-        self._known_sums = self._sums.copy()
+        self._sums.pull()
         log = self._held["log"].get()
         self._device_log_host = log[: log.size // self._count * self._count].reshape(-1, self._count)
         if not self._feed.staged:
@@ -406,7 +403,7 @@ class Session:
     @property
     def sums(self) -> np.ndarray:
         """The sums of the current epoch so far."""
-        return self._sums
+        return self._sums.host
 
     @property
     def gradient(self) -> np.ndarray:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fastnn.backends.gpu.lowering import REGISTERS, Launch, Target, blocks, lowers
+from fastnn.ops.loss_reference import SUMS
 
-#: Losses that are sums over columns; all others are means.
-SUMS = frozenset(["kl_divergence", "activity_penalty"])
 #: For the elementwise losses the attributes that are settings a, b, c.
 _SETTINGS = {"huber": ("delta",), "activity_penalty": ("l1", "l2")}
 _PLAIN = (

@@ -5,12 +5,11 @@ Each file registers, for the ops it makes fast, a function ``(instruction, targe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fastnn.backends.gpu.compile import Variant
-from fastnn.errors import DeviceError
+from fastnn.backends.lowerings import Lowerings
 
 BLOCK = 256
 
@@ -148,35 +147,6 @@ def blocks(elements: int, block: int = BLOCK, most: int = 1 << 16) -> tuple[int]
     return (max(1, min(-(-elements // block), most)),)
 
 
-Lowering = Callable[[Any, Target], Sequence[Launch]]
-_lowerings: dict[str, Lowering] = {}
-
-
-def lowers(*ops: str) -> Callable[[Lowering], Lowering]:
-    """Register the function that lowers these ops."""
-
-    def decorator(function: Lowering) -> Lowering:
-        for op in ops:
-            _lowerings[op] = function
-        return function
-
-    return decorator
-
-
-def unregister(*ops: str) -> None:
-    """Forget how these ops are lowered."""
-    for op in ops:
-        _lowerings.pop(op, None)
-
-
-def has_lowering(op: str) -> bool:
-    """Whether this backend has a kernel for the op."""
-    return op in _lowerings
-
-
-def lower(instruction: Any, target: Target) -> Sequence[Launch]:
-    """Return the launches of an instruction."""
-    try:
-        return _lowerings[instruction.op](instruction, target)
-    except KeyError:
-        raise DeviceError(f"The GPU backend has no kernel for op {instruction.op!r}.") from None
+_table: Lowerings[Launch] = Lowerings("GPU")
+lowers, unregister = _table.lowers, _table.unregister
+has_lowering, lower = _table.has_lowering, _table.lower

@@ -12,9 +12,8 @@ from fastnn.backends.gpu import fused
 from fastnn.backends.gpu.chain import Chain
 from fastnn.backends.gpu.compile import Variant
 from fastnn.backends.gpu.lowering import REGISTERS, Held, Launch, Target
-from fastnn.backends.gpu.updates import rule
 from fastnn.ops.schedules import RATES
-from fastnn.ops.updates import UPDATES
+from fastnn.ops.updates import UPDATES, rule_name
 from fastnn.program import Program
 
 #: Parameters and gradients in shared memory, up to three numbers of state each in 8 registers a thread.
@@ -69,7 +68,7 @@ def update_of(program: Program) -> Update | None:
     item = 4 if program.dtype == "float32" else 8
     numbers = schedule.inputs[0].spec.size - 1 if schedule else 0
     return Update(
-        rule(step.op, step.attrs, len(slots)), parameter.offset // item, parameter.spec.size, len(slots),
+        rule_name(step.op, step.attrs, len(slots)), parameter.offset // item, parameter.spec.size, len(slots),
         hyper.spec.size, bool(step.attrs["decay"]), schedule.op if schedule else "", numbers,
     )  # fmt: skip
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from fastnn.backends.gpu import compile as compiling
 from fastnn.backends.gpu import eager, kernels
-from fastnn.backends.gpu.updates import rule
 from fastnn.ops import registry, updates
 from fastnn.ops.dispatch import EagerEmitter, input_names
 from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Op, Sample, Spec
@@ -180,7 +179,7 @@ class Rule(NamedTuple):
     flags: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return rule(self.op, dict.fromkeys(self.flags, True), len(self.slots))
+        return updates.rule_name(self.op, dict.fromkeys(self.flags, True), len(self.slots))
 
 
 _BETAS = (0.9, 0.99, 1e-7)

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn.backends.gpu.lowering import REGISTERS, Launch, Target, blocks, lowers
-from fastnn.ops.updates import UPDATES
-
-
-def rule(op: str, attrs: Mapping[str, Any], slots: int) -> str:
-    """Name the rule that an update with these attributes and so many state vectors follows."""
-    if op == "sgd" and slots:
-        return "sgd_nesterov" if attrs.get("nesterov") else "sgd_momentum"
-    if op == "rmsprop":
-        centered = bool(attrs.get("centered"))
-        return op + "_centered" * centered + "_momentum" * (slots == 2 + centered)
-    if op == "adam" and attrs.get("amsgrad"):
-        return "adam_amsgrad"
-    return op
+from fastnn.ops.updates import UPDATES, rule_name
 
 
 @lowers(*UPDATES)
@@ -27,7 +15,7 @@ def lower_update(instruction: Any, target: Target) -> Sequence[Launch]:
     gradient, hyper = instruction.inputs
     parameter, *slots = instruction.outputs
     attrs = instruction.attrs
-    name = rule(instruction.op, attrs, len(slots))
+    name = rule_name(instruction.op, attrs, len(slots))
     variant = target.variant("updates", UPDATE=f"UPDATE_{name}")
     launches = []
     if name == "nadam":

@@ -9,10 +9,9 @@ from update_team import Reference, Team, close, each_dtype, each_optimizer, para
 
 from fastnn import constraints, ops, optimizers, regularizers
 from fastnn.backends.cpu import jit
-from fastnn.backends.cpu.updates import variant
 from fastnn.errors import ArgumentError, DtypeError, ShapeError
 from fastnn.graph.update import UpdateParameter, plan_update
-from fastnn.ops.updates import NORM_EPSILON, UPDATES
+from fastnn.ops.updates import NORM_EPSILON, UPDATES, rule_name
 
 
 @each_dtype
@@ -165,7 +164,7 @@ def assembly(monkeypatch):
 @each_optimizer
 def test_updates_are_packed(optimizer, dtype, assembly):
     suffix = "ps" if dtype == np.float32 else "pd"
-    name = variant(optimizer.op, optimizer.flags(), len(optimizer.slots()))
+    name = rule_name(optimizer.op, optimizer.flags(), len(optimizer.slots()))
     code = assembly(Team(optimizer, dtype), name)
     assert re.search(rf"mul{suffix}\s.*[xyz]mm", code)
     assert not re.search(r"fn?m(add|sub)", code), "the remainder may round unlike the packed loop"

@@ -1,16 +1,11 @@
 // uses: loss_terms
 // uses: loss_softmax
 // Cross-entropies over classes, a thread a row. See loss_softmax.cu for targets and labels.
-__device__ __forceinline__ real factor_of(const long long* __restrict__ r, const real* __restrict__ w, double scale,
-                                          int mean, long long i) {
-    const real factor = (real)(mean ? scale / (double)r[R_BATCH] : scale);
-    return w ? factor * w[i] : factor;
-}
 extern "C" __global__ void __launch_bounds__(256, 1)
 logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
        const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
        double scale, int mean, real a, real b, real alpha, real gamma) {
-    EACH(i, r[R_ROWS]) rows[i] = logits_row(labels, t, p, d, i, k, a, b, factor_of(r, w, scale, mean, i));
+    EACH(i, r[R_ROWS]) rows[i] = logits_row(labels, t, p, d, i, k, a, b, row_factor(r, w, scale, mean, i));
 }
 
 // FOCAL: alpha (1 - share)^gamma times the entropy of the share.
@@ -49,7 +44,7 @@ shares(const long long* __restrict__ r, const int* __restrict__ labels, const re
         }
         rows[i] = own;
         if (d) {
-            const real f = factor_of(r, w, scale, mean, i) / total;
+            const real f = row_factor(r, w, scale, mean, i) / total;
             for (int j = 0; j < k; ++j) {
                 const Term one = entropy(share_of(labels, t, i, k, j, a, b), p[at + j] / total, alpha, gamma);
                 d[at + j] = (one.slope - radial) * f;
@@ -70,7 +65,7 @@ focal_logits(const long long* __restrict__ r, const int* __restrict__ labels, co
         for (int j = 0; j < k; ++j) total += F(exp)(p[at + j] - top);
         const real shift = top + F(log)(total);
         for (int pass = 0; pass < (d ? 2 : 1); ++pass) {
-            const real f = factor_of(r, w, scale, mean, i);
+            const real f = row_factor(r, w, scale, mean, i);
             for (int j = 0; j < k; ++j) {
                 const real ln = p[at + j] - shift, miss = -F(expm1)(ln), share = (real)1 - miss;
                 const real ti = alpha * share_of(labels, t, i, k, j, a, b);

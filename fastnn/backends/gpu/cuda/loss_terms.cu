@@ -28,6 +28,16 @@
 #define LOG_REST_LOW ((real)-16.118095651484676)
 #define LOG_REST_HIGH ((real)-1.0000000500000033e-7)
 
+// What a gradient is multiplied by: `scale`, over the rows of the batch if `mean`; in a row times its weight, if any.
+__device__ __forceinline__ real gradient_factor(const long long* __restrict__ r, double scale, int mean) {
+    return (real)(mean ? scale / (double)r[R_BATCH] : scale);
+}
+__device__ __forceinline__ real row_factor(const long long* __restrict__ r, const real* __restrict__ w, double scale,
+                                           int mean, long long i) {
+    const real factor = gradient_factor(r, scale, mean);
+    return w ? factor * w[i] : factor;
+}
+
 struct Term { real value, slope; };
 
 __device__ __forceinline__ real at_least(real x, real low) { return x < low ? low : x; }       // NaN stays

@@ -1,10 +1,6 @@
 // uses: loss_terms
 // Losses that are sums or means over columns, a thread a row. `d` may be null: the value alone is wanted. `w` may be
 // null: all rows weigh 1. The gradient is scaled by `scale`, over the rows of the batch if `mean`.
-__device__ __forceinline__ real gradient_factor(const long long* __restrict__ r, double scale, int mean) {
-    return (real)(mean ? scale / (double)r[R_BATCH] : scale);
-}
-
 extern "C" __global__ void __launch_bounds__(256, 1)
 columns(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
         const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, double scale, int mean,

@@ -1,14 +1,8 @@
+// uses: loss_terms
 // Losses whose columns act on each other, a thread a row: categorical hinge, cosine similarity, Gaussian negative
 // log-likelihood. See losses.cu for `d`, `w`, `scale` and `mean`.
-#define EPS ((real)1e-7)
 #define LOG_MIN_VARIANCE ((real)-13.815510557964274)
 #define MIN_VARIANCE ((real)1e-6)
-
-__device__ __forceinline__ real row_factor(const long long* __restrict__ r, const real* __restrict__ w, double scale,
-                                           int mean, long long i) {
-    const real factor = (real)(mean ? scale / (double)r[R_BATCH] : scale);
-    return w ? factor * w[i] : factor;
-}
 
 extern "C" __global__ void __launch_bounds__(256, 1)
 categorical_hinge(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
