@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.aims import AIMS, met, reached, worst
 from benchmarks.report import OURS, slope, sweep_cost
 from benchmarks.workloads import WORKLOADS
 
@@ -31,13 +32,21 @@ def read_results(folder: Path = HERE / "results") -> dict[str, Any]:
         for row in result["rows"]:
             key = row["workload"], row["threads"], row.get("cache")
             newest[key] = max(newest.get(key, ("", path)), (result["machine"]["date"], path))
-    together: dict[str, Any] = {"rows": [], "workloads": {}, "files": {}, "fingerprint": fingerprint(files)}
+    together: dict[str, Any] = {
+        "rows": [],
+        "workloads": {},
+        "files": {},
+        "profiles": {},
+        "fingerprint": fingerprint(files),
+    }
     for path, result in sorted(files.items(), key=lambda item: item[1]["machine"]["date"]):
         kept = [{**row, "file": path.name} for row in result["rows"]
                 if newest[row["workload"], row["threads"], row.get("cache")][1] == path]  # fmt: skip
         together["rows"] += kept
         together["workloads"] |= {r["workload"]: result["workloads"][r["workload"]] for r in kept}
         together["files"] |= {path.name: result} if kept else {}
+        names = {r["workload"] for r in kept if r["threads"] == 1}
+        together["profiles"] |= {n: p for n, p in result.get("profiles", {}).items() if n in names}
         if kept and "limits" in result:
             together["limits"] = result["limits"]
     return together
@@ -148,6 +157,54 @@ def winners(rows: list[Row]) -> list[Row]:
             and not r.get("verdict", "").startswith("void")]  # fmt: skip
 
 
+def missed(result: dict[str, Any]) -> set[str]:
+    """Workloads at which an aim is missed: those whose page shows the profile, and the reason."""
+    return {r.workload for aim in AIMS for r in reached(aim, result["rows"]) if not met(aim, r)}
+
+
+def aim_lines(result: dict[str, Any]) -> list[str]:
+    """Each aim with the worst of what was reached."""
+    rows = []
+    for aim in AIMS:
+        found = reached(aim, result["rows"])
+        short = "at most " if aim.kind == "seconds" else ""
+        form = percent if aim.kind in ("floor", "peak") else number
+        if not found:
+            rows.append([aim.what, short + form(aim.least), "-", "", "not measured"])
+            continue
+        last = worst(aim, found)
+        fell_short = sum(not met(aim, r) for r in found)
+        verdict = "met" if not fell_short else "**missed**" + (
+            f" at {fell_short} of {len(found)}" if len(found) > 1 else "")  # fmt: skip
+        rows.append([aim.what, short + form(aim.least), form(last.value), str(last), verdict])
+    head = ["aim", "wanted", "reached at worst", "where", ""]
+    return ["## Aims", "", AIMS_INTRO, "", *markdown(head, rows)]
+
+
+AIMS_INTRO = (
+    "Set before anything was measured, some from another machine's figures. At every thread count; a rival "
+    "counts if it did the same training. Where one is missed, the workload's section has the reason and the profile "
+    "of a step, each instruction alone on one thread."
+)
+
+
+def profile_lines(profile: dict[str, Any]) -> list[str]:
+    """A step's instructions: how often, microseconds and share of all, the floor, the kernel."""
+    total = profile["total"]
+    lines = [
+        f"{row['microseconds']:>10,.3f} us x {row['times']:<6g} "
+        f"{row['times'] * row['microseconds'] / total:>6.1%}   "
+        + (f"floor {row['floor']:>10,.3f}   " if row["bound"] else " " * 19)
+        + row["kernel"]
+        for row in profile["rows"]
+    ]
+    lines.append(
+        f"{total:,.2f} us in all rows, {profile['products']:,.2f} in products; their floors "
+        f"{profile['floor']:,.2f}; {profile['alone']:,.2f} measured for a whole step"
+    )
+    return ["```", *lines, "```", ""]
+
+
 def workload_lines(name: str, result: dict[str, Any], remarks: dict[str, str]) -> list[str]:
     w, rows = result["workloads"][name], [r for r in result["rows"] if r["workload"] == name]
     rivals = " ".join(dict.fromkeys(r["rival"] for r in rows))
@@ -163,8 +220,12 @@ def workload_lines(name: str, result: dict[str, Any], remarks: dict[str, str]) -
         lines += [f"**Faster than fastnn:** {text}.", ""]
         if name not in remarks:
             raise ValueError(f"a rival wins at {name}: say why in benchmarks/remarks.md")
+    elif name in missed(result) and name not in remarks:
+        raise ValueError(f"an aim is missed at {name}: say why in benchmarks/remarks.md")
     if name in remarks:
         lines += [remarks[name], ""]
+    if name in missed(result) and name in result["profiles"]:
+        lines += profile_lines(result["profiles"][name])
     files = ", ".join(dict.fromkeys(r["file"] for r in rows))
     command = (
         f"python -m benchmarks.run --env-dir ENVS --workloads {name} --rivals {rivals} --threads {threads}"
@@ -214,6 +275,7 @@ def generate(result: dict[str, Any], remarks: dict[str, str]) -> str:
     """The page, as text."""
     lines = ["# Benchmarks", "", "<!-- Generated by `python -m benchmarks.page`; do not edit. -->", "",
              remarks["introduction"], "", "## The machine", "", *machine_lines(result)]  # fmt: skip
+    lines += aim_lines(result)
     for file, caption in figures_of(result).items():
         lines += [f"![{caption}](figures/{file})", ""]
     lines += ["## Method", "", remarks["method"], ""]

@@ -7,9 +7,24 @@ OPENBLAS_L2_SIZE first, as benchmarks.run does.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from benchmarks.rivals.fastnn_ import Model
 from benchmarks.workloads import WORKLOADS, make_data
+
+
+def report(name: str, threads: int) -> Any:
+    """`Model.explain_speed` of a workload."""
+    w = WORKLOADS[name]
+    model = Model(w, *make_data(w), None, threads, "")
+    return model.model.explain_speed(model.X, w.batch_size, model.y, shuffle=w.shuffle, threads=threads)
+
+
+def measure(name: str, threads: int) -> dict[str, Any]:
+    """The same for the JSON of a run: microseconds, and the rows of the program."""
+    found = report(name, threads)
+    keys = ("batch_size", "block", "blocks", "lanes", "alone", "total", "floor", "products", "gemm_rate")
+    return {key: getattr(found, key) for key in keys} | {"rows": [row._asdict() for row in found.rows]}
 
 
 def main() -> None:
@@ -20,12 +35,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     for name in args.workloads:
-        w = WORKLOADS[name]
-        model = Model(w, *make_data(w), None, args.threads, "")
-        print(f"\n{name}")
-        print(
-            model.model.explain_speed(model.X, w.batch_size, model.y, shuffle=w.shuffle, threads=args.threads)
-        )
+        print(f"\n{name}\n{report(name, args.threads)}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.aims import PROFILED
 from benchmarks.environment import REMOVED, child_env, load, machine
 from benchmarks.report import add_floors, add_limits, compare, judge, summarise, table
 from benchmarks.rivals import RIVALS_ON
@@ -99,8 +100,9 @@ class Runner:
                "cpus": self.cpus[:threads], "min_time": self.args.min_time, "device": r.device}  # fmt: skip
         return Worker(self.python(r.env), job, cache_dir)
 
-    def ask(self, env: str, module: str, threads: int, device: str = "cpu") -> dict[str, Any]:
-        job = {"module": module, "threads": threads, "cpus": self.cpus[:threads], "device": device}
+    def ask(self, env: str, module: str, threads: int, device: str = "cpu", name: str = "") -> dict[str, Any]:
+        job = {"module": module, "threads": threads, "cpus": self.cpus[:threads], "device": device,
+               "workload": name}  # fmt: skip
         worker = Worker(self.python(env), job)
         try:
             return worker.read(START_LIMIT_S)
@@ -205,6 +207,7 @@ class Runner:
             **before,
             "workloads": {name: WORKLOADS[name].describe() for name in self.args.workloads},
             "rows": [],
+            "profiles": {},
             "not_run": [],
             "seconds": {},
         }  # fmt: skip
@@ -223,6 +226,8 @@ class Runner:
                     compare(group)
                 result["rows"] += rows
                 save(result, self.args.out)
+            if name in PROFILED and not gpu:
+                result["profiles"][name] = self.ask("fastnn", "profile", 1, name=name)
             result["seconds"][name] = round(time.perf_counter() - began, 1)
         result["machine"]["load_average_after"] = load()
         if gpu:

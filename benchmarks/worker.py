@@ -234,6 +234,8 @@ def main() -> None:
             send(importlib.import_module("benchmarks.limits").our_exponentials())
         elif job["module"] == "gpu_limits":
             gpu_limits(send)
+        elif job["module"] == "profile":
+            send(importlib.import_module("benchmarks.profile_step").measure(job["workload"], job["threads"]))
         else:
             serve(job, send)
     except Unsupported as reason:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.backends.cpu.jit import inline_math, matrix, prefetch, vector
+from fastnn.backends.cpu.jit import inline_math, matrix, prefetch, prefetch_later, vector
 from fastnn.backends.cpu.lowering import SCRATCH, InputStride, Row, Target, lowers
 from fastnn.backends.cpu.registers import KEYS, ROW_POSITION, ROWS, SHUFFLE, SIDE_A, SIDE_B, TOTAL, at
 from fastnn.random import (
@@ -16,6 +16,8 @@ from fastnn.random import (
 )
 
 _I64, _U64, _U32 = np.int64, np.uint64, np.uint32
+#: Tables from this size on are not in the nearest caches when a row is wanted.
+FAR_BYTES = 1 << 19
 
 
 @inline_math
@@ -87,6 +89,21 @@ def shuffle_key(seed, epoch, number):
     return _I64(word)
 
 
+@inline_math
+def _shuffled(rows, n, first, r):
+    """Write where positions `first` and on come from, and whether one is outside the table."""
+    total, start = _U32(r[TOTAL]), _U32(first)
+    a, b = _U32(r[SIDE_A]), _U32(r[SIDE_B])
+    inverse = 1.0 / np.float64(a)
+    k0, k1, k2, k3 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2]), _U32(r[KEYS + 3])
+    outside = 0
+    for i in range(n):
+        row = _feistel(_U32(start + _U32(i)), a, b, inverse, k0, k1, k2, k3)
+        outside |= row >= total
+        rows[i] = row
+    return outside
+
+
 def order(dtype):
     """Row numbers of this block: q = [order]."""
     assert SHUFFLE_ROUNDS == 4
@@ -98,21 +115,42 @@ def order(dtype):
             for i in range(n):
                 rows[i] = first + i
             return
-        total, start = _U32(r[TOTAL]), _U32(first)
-        a, b = _U32(r[SIDE_A]), _U32(r[SIDE_B])
-        inverse = 1.0 / np.float64(a)
-        k0, k1, k2, k3 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2]), _U32(r[KEYS + 3])
-        outside = 0
-        for i in range(n):
-            row = _feistel(_U32(start + _U32(i)), a, b, inverse, k0, k1, k2, k3)
-            outside |= row >= total
-            rows[i] = row
+        outside = _shuffled(rows, n, first, r)
         if outside:  # rare: less than one row in sqrt(total)
+            total = _U32(r[TOTAL])
+            a, b = _U32(r[SIDE_A]), _U32(r[SIDE_B])
+            inverse = 1.0 / np.float64(a)
+            k0, k1, k2, k3 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2]), _U32(r[KEYS + 3])
             for i in range(n):
                 row = _U32(rows[i])
                 while row >= total:
                     row = _feistel(row, a, b, inverse, k0, k1, k2, k3)
                 rows[i] = row
+
+    return kernel
+
+
+def fetch_ahead(source):
+    """Ask for the rows of the next block while this one is worked on: q = [source, scratch, row stride, units].
+
+    Shuffled rows of a large table miss the caches: of a step of 45-64-64-1 that cost 2.1 us of 16.5 on 32 of
+    64,000 rows and 26 of 217 on 512.
+    """
+    size = np.dtype(source).itemsize
+
+    def kernel(q, r):
+        first, row_bytes, used = r[ROW_POSITION] + r[ROWS], q[5] * size, q[6] * size
+        n = min(r[ROWS], r[TOTAL] - first)
+        if r[SHUFFLE] == 0 or n <= 0 or r[TOTAL] * row_bytes < FAR_BYTES:
+            return
+        rows = vector(q[3], n, np.int64)
+        _shuffled(rows, n, first, r)
+        last = r[TOTAL] - 1
+        for i in range(n):
+            place = q[1] + min(rows[i], last) * row_bytes
+            for line in range(0, used, 64):
+                prefetch_later(place + line)
+            prefetch_later(place + used - 1)
 
     return kernel
 
@@ -267,19 +305,19 @@ def lower_order(instruction, target: Target):
 @lowers("gather")
 def lower_gather(instruction, target: Target):
     """Lower a gather, converting the caller's dtype on the way."""
-    rows, source = instruction.inputs
+    places, source = instruction.inputs
     (destination,) = instruction.outputs
     name = instruction.attrs["source"]
     spec = destination.spec
     dtype = target.dtype if spec.kind == "float" else np.int32
     contiguous = instruction.attrs.get("contiguous", True)
     options = ("units," if target.units_major else "") + ("" if contiguous else "strided,")
-    return [
+    rows = [
         Row(
             f"gather({options}{name},{np.dtype(dtype).name})",
             lambda: gather(dtype, _SOURCES[name], target.units_major, contiguous),
             (
-                rows,
+                places,
                 source,
                 destination,
                 InputStride(source.index, 0),
@@ -288,6 +326,10 @@ def lower_gather(instruction, target: Target):
             ),
         )
     ]
+    if contiguous and spec.size > 1:
+        operands = (source, SCRATCH, InputStride(source.index, 0), spec.size)
+        rows.append(Row(f"fetch_ahead({name})", lambda: fetch_ahead(_SOURCES[name]), operands))
+    return rows
 
 
 @lowers("gather_part")

@@ -154,19 +154,34 @@ def atomic_load(typingctx, address):
     return types.int64(types.int64), codegen
 
 
-@intrinsic
-def prefetch(typingctx, address):
-    """Ask for the cache line at `address`, which will be read soon."""
+def _prefetching(locality: int):
+    """Return LLVM's prefetch: into all caches (3), or all but the first (2)."""
 
     def codegen(context, builder, signature, args):
         number, place = ir.IntType(32), ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [place, number, number, number])
         function = builder.module.declare_intrinsic("llvm.prefetch", [place], kind)
-        read, keep, data = number(0), number(3), number(1)
+        read, keep, data = number(0), number(locality), number(1)
         builder.call(function, [builder.inttoptr(args[0], place), read, keep, data])
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen
+
+
+@intrinsic
+def prefetch(typingctx, address):
+    """Ask for the cache line at `address`, which will be read at once."""
+    return _prefetching(3)
+
+
+@intrinsic
+def prefetch_later(typingctx, address):
+    """Ask for the cache line at `address`, to be read after some microseconds, into the second cache.
+
+    A request for the first cache holds one of its few (24) places until the line has come from memory: of 128
+    requests in a row most wait, and nothing is gained by asking early.
+    """
+    return _prefetching(2)
 
 
 @intrinsic
