@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md and its figures from the committed results: `python -m benchmarks.page`.
+"""Writes docs/benchmarks.md, its figures and the README's table: `python -m benchmarks.page`.
 
 Every number on the page comes from `results/*.json`, the CPU's; the words about a workload come from
 `remarks.md`. Where two files have the same workload at the same thread count, the newer one counts, whole:
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.aims import AIMS, met, reached, worst
+from benchmarks.readme import README, renewed
 from benchmarks.report import OURS, slope, sweep_cost
 from benchmarks.workloads import WORKLOADS
 
@@ -183,8 +184,8 @@ def aim_lines(result: dict[str, Any]) -> list[str]:
 
 AIMS_INTRO = (
     "Set before anything was measured, some from another machine's figures. At every thread count; a rival "
-    "counts if it did the same training. Where one is missed, the workload's section has the reason and the profile "
-    "of a step, each instruction alone on one thread."
+    "counts if it did the same training. Where one is missed, the workload's section has the reason and the "
+    "profile of a step, each instruction alone on one thread."
 )
 
 
@@ -298,9 +299,11 @@ def main() -> None:
     # The page needs no matplotlib, its figures do.
     from benchmarks import figures
 
-    result = read_results()
-    PAGE.write_text(generate(result, read_remarks()), encoding="utf-8")
-    print(PAGE)
+    result, remarks = read_results(), read_remarks()
+    PAGE.write_text(generate(result, remarks), encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    README.write_text(renewed(text, result, remarks["readme"]), encoding="utf-8")
+    print(f"{PAGE}\n{README}")
     for file in figures_of(result):
         draw = getattr(figures, file.removeprefix("bench_").removesuffix(".png"))
         print(draw(result, FIGURES / file, result["fingerprint"]))

@@ -38,6 +38,47 @@ def test_the_page_is_made_from_the_committed_results(page, result):
     assert made == page.PAGE.read_text(encoding="utf-8"), "run `python -m benchmarks.page`"
 
 
+def test_the_readme_has_the_table_of_the_committed_results(page, result):
+    from benchmarks.readme import README, renewed
+
+    text = README.read_text(encoding="utf-8")
+    assert renewed(text, result, page.read_remarks()["readme"]) == text, "run `python -m benchmarks.page`"
+
+
+def test_an_aim_is_judged_by_its_worst_row(page, result):
+    from benchmarks.aims import Aim, met, reached, worst
+
+    def row(workload, threads, rival, us, **more):
+        return {"workload": workload, "threads": threads, "rival": rival, "median_us": us, **more}
+
+    rows = [
+        row("a", 1, "fastnn", 1.0, fraction_of_floor=0.5), row("a", 1, "torch", 30.0), row("a", 1, "jax:scan", 4.0),
+        row("a", 1, "numpy", 2.0, verdict="void: final loss 9"), row("a", 1, "sklearn", 2.0, deviation="other"),
+        row("a", 2, "fastnn", 2.0), row("a", 2, "torch", 30.0), row("b", 1, "fastnn", 1.0),
+    ]  # fmt: skip
+    best = reached(Aim("", 10, ("a", "b")), rows)
+    assert [(r.value, r.threads, r.rival) for r in best] == [(4.0, 1, "jax:scan"), (15.0, 2, "torch")]
+    assert worst(Aim("", 10, ("a",)), best).value == 4.0
+    assert [met(Aim("", 10, ("a",)), r) for r in best] == [False, True]
+    assert reached(Aim("", 10, ("a",), rivals=("jax",)), rows)[0].rival == "jax:scan"
+    assert [r.value for r in reached(Aim("", 1, ("a", "b"), kind="threads"), rows)] == [0.5]
+    assert [r.value for r in reached(Aim("", 1, ("a",), kind="floor"), rows)] == [0.5]
+    slow = [
+        row("c", 1, "fastnn", 1.0, cache=cache, total_s=total)
+        for cache, total in (("warm", 0.5), ("empty", 9))
+    ]
+    aim = Aim("", 8, ("c",), kind="seconds", cache="empty")
+    assert reached(aim, slow)[0].value == 9 and not met(aim, reached(aim, slow)[0])
+
+
+def test_a_missed_aim_needs_a_remark(page, result):
+    remarks = page.read_remarks()
+    name = next(iter(page.missed(result) - {r["workload"] for r in page.winners(result["rows"])}))
+    remarks.pop(name, None)
+    with pytest.raises(ValueError, match="an aim is missed at"):
+        page.generate(result, remarks)
+
+
 def test_the_figures_are_drawn_from_the_committed_results(page, result):
     for name in page.figures_of(result):
         drawn = (page.FIGURES / name).read_bytes()
