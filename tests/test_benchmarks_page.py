@@ -52,8 +52,9 @@ def test_an_aim_is_judged_by_its_worst_row(page, result):
         return {"workload": workload, "threads": threads, "rival": rival, "median_us": us, **more}
 
     rows = [
-        row("a", 1, "fastnn", 1.0, fraction_of_floor=0.5), row("a", 1, "torch", 30.0), row("a", 1, "jax:scan", 4.0),
-        row("a", 1, "numpy", 2.0, verdict="void: final loss 9"), row("a", 1, "sklearn", 2.0, deviation="other"),
+        row("a", 1, "fastnn", 1.0, fraction_of_floor=0.5), row("a", 1, "torch", 30.0),
+        row("a", 1, "jax:scan", 4.0), row("a", 1, "numpy", 2.0, verdict="void: final loss 9"),
+        row("a", 1, "sklearn", 2.0, deviation="other"),
         row("a", 2, "fastnn", 2.0), row("a", 2, "torch", 30.0), row("b", 1, "fastnn", 1.0),
     ]  # fmt: skip
     best = reached(Aim("", 10, ("a", "b")), rows)
