@@ -319,19 +319,16 @@ def _combine(x0, n, k, w, at0, step, y, s, b, f, constants, dtype, size):
                 y[i] = f(y[i] + w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i], s[i], c0, c1, c2)
 
 
-def _units_dx(dtype, scalar):
-    """dx = f'(s) dy w.T, s the output of f: q = [dy, w, (s), dx, inputs, units, a, b, c].
-
-    The linear function has no `s`.
-    """
-    backward, linear = scalar.backward, scalar is activations.SCALARS["linear"]
+def _units_dx(dtype, scalar, derivative: bool):
+    """dx = f'(s) dy w.T, s what f saves: q = [dy, w, (s), dx, inputs, units, a, b, c]."""
+    backward = scalar.backward
     size = np.dtype(dtype).itemsize
-    w_dx = 5 if linear else 7
+    w_dx = 7 if derivative else 5
 
     def kernel(q, r):
         k, u, n = q[w_dx + 2], q[w_dx + 3], r[ROWS]
         dy0, dx0 = at(q, r, 1), at(q, r, w_dx)
-        s0 = dx0 if linear else at(q, r, 5)
+        s0 = at(q, r, 5) if derivative else dx0
         w = vector(at(q, r, 3), k * u, dtype)
         constants = (
             dtype(bits_to_float(q[w_dx + 4])),
@@ -486,7 +483,7 @@ def lower_dense_dx(instruction, target: Target):
     groups = dx.spec.size // inputs
     if target.units_major:
         operands = (dy, w, *instruction.inputs[2:], dx, inputs, units, *constants)
-        return [_row("units_dx", _units_dx, target, operands, name)]
+        return [_row("units_dx", _units_dx, target, operands, name, len(instruction.inputs) > 2)]
     if units == 1:
         return [_row("column_dx", _column_dx, target, (dy, w, dx, inputs, groups))]
     operands = (dy, w, dx, gemm_address(target.name), inputs, units, groups)
