@@ -92,10 +92,8 @@ def _two_logits(dtype, form: Form):
         for i in range(n):
             z[i] = second[i] - first[i]
         for i in range(n):
-            zi = z[i]
-            if sparse:
-                own = labels[i] == _LABEL(1)
-                zi = -zi if own else zi
+            zi, own = z[i], labels[i] == _LABEL(1)
+            zi = -zi if sparse and own else zi
             e = vm.exp(-abs(zi))
             log, large = vm.log1p_unit(e), one / (one + e)
             small = e * large

@@ -1,5 +1,7 @@
 """Narrow networks: derivatives and biases' gradients inside the products give what the ops apart give."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -90,7 +92,7 @@ def test_sums_of_every_width(widths, bias):
     def make():
         network = Network(widths[0])
         value = network.x
-        for inputs, units in zip(widths, widths[1:], strict=False):
+        for inputs, units in itertools.pairwise(widths):
             value = network.emit("tanh", network.emit("dense", value, *network.layer(units, inputs, bias)))
         return network, value
 
