@@ -63,3 +63,46 @@ def _fusable(readers: list[Node]) -> Node | None:
     if plain_relu and all(node.op == "relu_grad" for node in others):
         return activation
     return None
+
+
+def fuse_backward(graph: Graph) -> None:
+    """Fold an activation's derivative into the `dense_dx` before it, a `dense_db` into the `dense_dw`.
+
+    For blocks of (units, rows), where one more pass takes as long as a product.
+    """
+    consumers = graph.consumers()
+    kept: list[Node] = []
+    removed: set[int] = set()
+    for node in graph.nodes:
+        if id(node) in removed:
+            continue
+        before = kept[-1] if kept else node
+        if node.op == "dense_db" and before.op == "dense_dw" and _same_sums(before, node):
+            before.outputs += node.outputs
+            node.outputs[0].producer = before
+            continue
+        kept.append(node)
+        derivative = _derivative(node, consumers) if node.op == "dense_dx" else None
+        if derivative is not None:
+            activation = derivative.op.removesuffix("_grad")
+            node.attrs = {**node.attrs, "activation": activation, "activation_attrs": derivative.attrs}
+            node.inputs += derivative.inputs[1:]
+            node.outputs = derivative.outputs
+            node.outputs[0].producer = node
+            removed.add(id(derivative))
+    graph.nodes = kept
+
+
+def _same_sums(weights: Node, bias: Node) -> bool:
+    return weights.inputs[1] is bias.inputs[0] and weights.accumulate == bias.accumulate
+
+
+def _derivative(product: Node, consumers: dict[int, list[Node]]) -> Node | None:
+    """Return the one reader of a product, if it is an elementwise activation's gradient op."""
+    (dx,) = product.outputs
+    readers = consumers.get(dx.number, [])
+    if len(readers) != 1 or not readers[0].op.endswith("_grad"):
+        return None
+    (reader,) = readers
+    elementwise = reader.op.removesuffix("_grad") in ELEMENTWISE
+    return reader if elementwise and reader.inputs[1] is not dx else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastnn.graph.fuse import fuse_activations
+from fastnn.graph.fuse import fuse_activations, fuse_backward
 from fastnn.graph.trace import Graph, Node, Value
 from fastnn.ops.activations import ELEMENTWISE
 from fastnn.ops.bookkeeping import METRICS
@@ -63,7 +63,9 @@ def plan(
     fuse_activations(graph)
     itemsize = _ITEMSIZE[dtype]
     units_major = not row_major and _narrow(graph)
+    flops_per_row = _flops(graph.nodes)  # before fusion: what is worth a lane does not depend on it
     if units_major:
+        fuse_backward(graph)
         in_place = staged
     memory = _Memory(itemsize)
     used = {value.number for node in graph.nodes for value in node.inputs}
@@ -97,7 +99,7 @@ def plan(
         units_major=units_major,
         in_place=in_place,
         whole_batch=any(node.op in WHOLE_BATCH_OPS for node in graph.nodes),
-        flops_per_row=_flops(graph.nodes),
+        flops_per_row=flops_per_row,
     )
 
 

@@ -240,15 +240,19 @@ def _column_dw(dtype):
 # pass keep the output in registers (a 2 -> 3 dense on 128 rows: 0.03 us, where BLAS takes 0.1 to 0.3).
 def _units_forward(dtype, scalar, bias: bool):
     """y = f(x w + b): q = [x, w, y, (b), inputs, units, a, b, c]."""
-    f = scalar.forward
+    forward = scalar.forward
     size = np.dtype(dtype).itemsize
     first = 9 if bias else 7
+
+    @inline
+    def f(value, saved, a, b, c):
+        return forward(value, a, b, c)
 
     def kernel(q, r):
         k, u, n = q[first], q[first + 1], r[ROWS]
         x0, y0 = at(q, r, 1), at(q, r, 5)
-        w = matrix(at(q, r, 3), k, u, dtype)
-        c0, c1, c2 = (
+        w = vector(at(q, r, 3), k * u, dtype)
+        constants = (
             dtype(bits_to_float(q[first + 2])),
             dtype(bits_to_float(q[first + 3])),
             dtype(bits_to_float(q[first + 4])),
@@ -256,23 +260,24 @@ def _units_forward(dtype, scalar, bias: bool):
         for j in range(u):
             y = vector(y0 + j * n * size, n, dtype)
             b = vector(at(q, r, 7), u, dtype)[j] if bias else dtype(0)
-            _combine(x0, n, k, w, j, y, b, f, c0, c1, c2, dtype, size)
+            _combine(x0, n, k, w, j, u, y, y, b, f, constants, dtype, size)
 
     return kernel
 
 
 @inline
-def _combine(x0, n, k, w, j, y, b, f, c0, c1, c2, dtype, size):
-    """y = f(b + sum over k of w[k, j] x[k]), four inputs a pass; the last pass applies f."""
+def _combine(x0, n, k, w, at0, step, y, s, b, f, constants, dtype, size):
+    """y = f(b + sum over m of w[at0 + m step] x[m], s), four inputs a pass; the last pass applies f."""
+    c0, c1, c2 = constants
     done = (k - 1) % 4 + 1  # the first pass takes one to four inputs, the others four
     xa = vector(x0, n, dtype)
     xb = vector(x0 + (1 if done > 1 else 0) * n * size, n, dtype)
     xc = vector(x0 + (2 if done > 2 else 0) * n * size, n, dtype)
     xd = vector(x0 + (3 if done > 3 else 0) * n * size, n, dtype)
-    w0 = w[0, j]
-    w1 = w[1, j] if done > 1 else w0
-    w2 = w[2, j] if done > 2 else w0
-    w3 = w[3, j] if done > 3 else w0
+    w0 = w[at0]
+    w1 = w[at0 + step] if done > 1 else w0
+    w2 = w[at0 + 2 * step] if done > 2 else w0
+    w3 = w[at0 + 3 * step] if done > 3 else w0
     if done < k:
         if done == 1:
             for i in range(n):
@@ -288,18 +293,19 @@ def _combine(x0, n, k, w, j, y, b, f, c0, c1, c2, dtype, size):
                 y[i] = b + w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i]
     elif done == 1:
         for i in range(n):
-            y[i] = f(b + w0 * xa[i], c0, c1, c2)
+            y[i] = f(b + w0 * xa[i], s[i], c0, c1, c2)
     elif done == 2:
         for i in range(n):
-            y[i] = f(b + w0 * xa[i] + w1 * xb[i], c0, c1, c2)
+            y[i] = f(b + w0 * xa[i] + w1 * xb[i], s[i], c0, c1, c2)
     elif done == 3:
         for i in range(n):
-            y[i] = f(b + w0 * xa[i] + w1 * xb[i] + w2 * xc[i], c0, c1, c2)
+            y[i] = f(b + w0 * xa[i] + w1 * xb[i] + w2 * xc[i], s[i], c0, c1, c2)
     else:
         for i in range(n):
-            y[i] = f(b + w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i], c0, c1, c2)
+            y[i] = f(b + w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i], s[i], c0, c1, c2)
     while done < k:
-        w0, w1, w2, w3 = w[done, j], w[done + 1, j], w[done + 2, j], w[done + 3, j]
+        at1 = at0 + done * step
+        w0, w1, w2, w3 = w[at1], w[at1 + step], w[at1 + 2 * step], w[at1 + 3 * step]
         xa = vector(x0 + done * n * size, n, dtype)
         xb = vector(x0 + (done + 1) * n * size, n, dtype)
         xc = vector(x0 + (done + 2) * n * size, n, dtype)
@@ -310,73 +316,103 @@ def _combine(x0, n, k, w, j, y, b, f, c0, c1, c2, dtype, size):
                 y[i] += w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i]
         else:
             for i in range(n):
-                y[i] = f(y[i] + w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i], c0, c1, c2)
+                y[i] = f(y[i] + w0 * xa[i] + w1 * xb[i] + w2 * xc[i] + w3 * xd[i], s[i], c0, c1, c2)
 
 
-def _units_dx(dtype):
-    """dx = dy w.T: q = [dy, w, dx, inputs, units]."""
+def _units_dx(dtype, scalar, derivative: bool):
+    """dx = f'(s) dy w.T, s what f saves: q = [dy, w, (s), dx, inputs, units, a, b, c]."""
+    backward = scalar.backward
     size = np.dtype(dtype).itemsize
+    w_dx = 7 if derivative else 5
 
     def kernel(q, r):
-        k, u, n = q[7], q[8], r[ROWS]
-        dy0, dx0 = at(q, r, 1), at(q, r, 5)
-        w = matrix(at(q, r, 3), k, u, dtype)
+        k, u, n = q[w_dx + 2], q[w_dx + 3], r[ROWS]
+        dy0, dx0 = at(q, r, 1), at(q, r, w_dx)
+        s0 = at(q, r, 5) if derivative else dx0
+        w = vector(at(q, r, 3), k * u, dtype)
+        constants = (
+            dtype(bits_to_float(q[w_dx + 4])),
+            dtype(bits_to_float(q[w_dx + 5])),
+            dtype(bits_to_float(q[w_dx + 6])),
+        )
         for m in range(k):
-            dx = vector(dx0 + m * n * size, n, dtype)
-            dy = vector(dy0, n, dtype)
-            if u % 2:
-                w0 = w[m, 0]
-                for i in range(n):
-                    dx[i] = w0 * dy[i]
-            else:
-                other = vector(dy0 + n * size, n, dtype)
-                w0, w1 = w[m, 0], w[m, 1]
-                for i in range(n):
-                    dx[i] = w0 * dy[i] + w1 * other[i]
-            for j in range(1 if u % 2 else 2, u, 2):
-                dy = vector(dy0 + j * n * size, n, dtype)
-                other = vector(dy0 + (j + 1) * n * size, n, dtype)
-                w0, w1 = w[m, j], w[m, j + 1]
-                for i in range(n):
-                    dx[i] += w0 * dy[i] + w1 * other[i]
+            dx, s = vector(dx0 + m * n * size, n, dtype), vector(s0 + m * n * size, n, dtype)
+            _combine(dy0, n, u, w, m * u, 1, dx, s, dtype(0), backward, constants, dtype, size)
 
     return kernel
 
 
-def _units_dw(dtype):
-    """dw (+)= x.T dy: q = [x, dy, dw, inputs, units, add]."""
+def _units_dw(dtype, bias: bool):
+    """dw (+)= x.T dy and db (+)= sum of dy over rows: q = [x, dy, dw, (db), inputs, units, add].
+
+    A pass takes two inputs and up to three units: as many sums as a load is worth.
+    """
     size = np.dtype(dtype).itemsize
+    first = 9 if bias else 7
+    by_three, by_two, by_one = (_sums_of_products(dtype, units) for units in (3, 2, 1))
 
     def kernel(q, r):
-        k, u, n = q[7], q[8], r[ROWS]
+        k, u, n = q[first], q[first + 1], r[ROWS]
         x0, dy0 = at(q, r, 1), at(q, r, 3)
         dw = matrix(at(q, r, 5), k, u, dtype)
-        if r[FIRST] and not q[9]:
+        db = vector(at(q, r, 7) if bias else q[5], u, dtype)
+        if r[FIRST] and not q[first + 2]:
             for m in range(k):
                 for j in range(u):
                     dw[m, j] = 0
-        for j in range(u):
-            dy = vector(dy0 + j * n * size, n, dtype)
-            m = 0
-            while m + 2 <= k:  # two sums a pass halve the loads of dy
+            if bias:
+                for j in range(u):
+                    db[j] = 0
+        for j in range(0, u, 3):
+            for m in range(0, k, 2):
+                both = m + 1 < k  # an odd last input is taken twice
                 xa = vector(x0 + m * n * size, n, dtype)
-                xb = vector(x0 + (m + 1) * n * size, n, dtype)
-                sa, sb = dtype(0), dtype(0)
-                for i in range(n):
-                    d = dy[i]
-                    sa += d * xa[i]
-                    sb += d * xb[i]
-                dw[m, j] += sa
-                dw[m + 1, j] += sb
-                m += 2
-            if m < k:
-                xa = vector(x0 + m * n * size, n, dtype)
-                sa = dtype(0)
-                for i in range(n):
-                    sa += dy[i] * xa[i]
-                dw[m, j] += sa
+                xb = vector(x0 + (m + both) * n * size, n, dtype)
+                if j + 3 <= u:
+                    sums = by_three(xa, xb, dy0 + j * n * size, n)
+                elif j + 2 == u:
+                    sums = by_two(xa, xb, dy0 + j * n * size, n)
+                else:
+                    sums = by_one(xa, xb, dy0 + j * n * size, n)
+                for unit in range(min(u - j, 3)):
+                    dw[m, j + unit] += sums[unit]
+                    if both:
+                        dw[m + 1, j + unit] += sums[3 + unit]
+                    if bias and m == 0:
+                        db[j + unit] += sums[6 + unit]
 
     return kernel
+
+
+def _sums_of_products(dtype, units: int):
+    """Make ``sums(xa, xb, dy, n)``: over rows, xa dy and xb dy and dy itself, for up to three units each."""
+    size = np.dtype(dtype).itemsize
+    two, three = units > 1, units > 2
+
+    @inline
+    def sums(xa, xb, dy0, n):
+        da = vector(dy0, n, dtype)
+        db = vector(dy0 + (n * size if two else 0), n, dtype)
+        dc = vector(dy0 + (2 * n * size if three else 0), n, dtype)
+        aa = ab = ac = ba = bb = bc = sa = sb = sc = dtype(0)
+        for i in range(n):
+            a, b, d = xa[i], xb[i], da[i]
+            aa += a * d
+            ba += b * d
+            sa += d
+            if two:
+                d = db[i]
+                ab += a * d
+                bb += b * d
+                sb += d
+            if three:
+                d = dc[i]
+                ac += a * d
+                bc += b * d
+                sc += d
+        return aa, ab, ac, ba, bb, bc, sa, sb, sc
+
+    return sums
 
 
 def _units_sums(dtype):
@@ -407,6 +443,12 @@ def _row(name: str, build: Callable[..., Callable], target: Target, operands, *o
     return Row(key, lambda: build(target.dtype, *arguments), tuple(operands))
 
 
+def _activation(instruction):
+    return activations.resolve(
+        instruction.attrs.get("activation", "linear"), instruction.attrs.get("activation_attrs", {})
+    )
+
+
 @lowers("dense")
 def lower_dense(instruction, target: Target):
     """Lower a dense layer with its bias and, where the planner fused one, its activation."""
@@ -415,9 +457,7 @@ def lower_dense(instruction, target: Target):
     (y,) = instruction.outputs
     inputs, units = w.spec.shape
     groups = y.spec.size // units
-    name, constants = activations.resolve(
-        instruction.attrs.get("activation", "linear"), instruction.attrs.get("activation_attrs", {})
-    )
+    name, constants = _activation(instruction)
     has_bias = bool(bias)
     if target.units_major:
         operands = (x, w, y, *bias, inputs, units, *constants)
@@ -435,13 +475,15 @@ def lower_dense(instruction, target: Target):
 
 @lowers("dense_dx")
 def lower_dense_dx(instruction, target: Target):
-    """Lower dx = dy w.T."""
-    dy, w = instruction.inputs
+    """Lower dx = dy w.T, times the derivative of the activation before it where the planner fused one."""
+    dy, w = instruction.inputs[:2]
     (dx,) = instruction.outputs
+    name, constants = _activation(instruction)
     inputs, units = w.spec.shape
     groups = dx.spec.size // inputs
     if target.units_major:
-        return [_row("units_dx", _units_dx, target, (dy, w, dx, inputs, units))]
+        operands = (dy, w, *instruction.inputs[2:], dx, inputs, units, *constants)
+        return [_row("units_dx", _units_dx, target, operands, name, len(instruction.inputs) > 2)]
     if units == 1:
         return [_row("column_dx", _column_dx, target, (dy, w, dx, inputs, groups))]
     operands = (dy, w, dx, gemm_address(target.name), inputs, units, groups)
@@ -453,14 +495,14 @@ def lower_dense_dx(instruction, target: Target):
 
 @lowers("dense_dw")
 def lower_dense_dw(instruction, target: Target):
-    """Lower dw = x.T dy."""
+    """Lower dw = x.T dy and, where the planner fused it, the sum of dy over rows."""
     x, dy = instruction.inputs
-    (dw,) = instruction.outputs
+    dw, *db = instruction.outputs
     inputs, units = dw.spec.shape
     groups = dy.spec.size // units
     add = int(instruction.accumulate)
     if target.units_major:
-        return [_row("units_dw", _units_dw, target, (x, dy, dw, inputs, units, add))]
+        return [_row("units_dw", _units_dw, target, (x, dy, dw, *db, inputs, units, add), bool(db))]
     if units == 1:
         return [_row("column_dw", _column_dw, target, (x, dy, dw, inputs, groups, add))]
     gemm = gemm_address(target.name)

@@ -72,7 +72,12 @@ def logits_block(dtype, form: Form):
 
 
 def _two_logits(dtype, form: Form):
-    """Softmax cross-entropy of a block with two classes: one exp and one pass (half the time)."""
+    """Softmax cross-entropy of a block with two classes: one exponential and one division a row.
+
+    With z the second logit less the first, u and v the targets of second and first, and p2 = sigmoid(z): the
+    loss is u softplus(-z) + v softplus(z), its gradient p2 v - p1 u by the second logit, and less that by the
+    first. Where targets are indices, z is turned so that a large one is wrong.
+    """
     size = np.dtype(dtype).itemsize
     zero, one = dtype(0), dtype(1)
     gradient, weighted, sparse = form.gradient, form.weighted, form.sparse
@@ -82,37 +87,32 @@ def _two_logits(dtype, form: Form):
         first, second = vector(p0, n, dtype), vector(p0 + n * size, n, dtype)
         t_first, t_second = vector(t0, n, dtype), vector(t0 + n * size, n, dtype)
         d_first, d_second = vector(d0, n, dtype), vector(d0 + n * size, n, dtype)
-        z, log = vector(work, n, dtype), vector(work + n * size, n, dtype)
-        # Four short loops: with more arrays in one, LLVM gives up proving that they do not overlap.
+        z = vector(work, n, dtype)
+        # Three loops: with more arrays in one, LLVM gives up proving that they do not overlap.
         for i in range(n):
             z[i] = second[i] - first[i]
         for i in range(n):
-            zi = z[i]
+            zi, own = z[i], labels[i] == _LABEL(1)
+            zi = -zi if sparse and own else zi
             e = vm.exp(-abs(zi))
-            log[i] = vm.log1p(e)
-            if gradient:
-                large = one / (one + e)
-                small = e * large
-                d_second[i] = large if zi > zero else small
-                d_first[i] = small if zi > zero else large
-        for i in range(n):
-            zi = z[i]
-            above = log[i] + at_least(zi, zero)  # -log of the shares is above - z and above
+            log, large = vm.log1p_unit(e), one / (one + e)
+            small = e * large
+            p_second = large if zi > zero else small
             if sparse:
-                rows[i] = above - (zi if labels[i] == _LABEL(1) else zero)
+                rows[i] = log + at_least(zi, zero)
+                slope = -p_second if own else p_second
             else:
-                rows[i] = (t_second[i] * a + b) * (above - zi) + (t_first[i] * a + b) * above
+                u, v = t_second[i] * a + b, t_first[i] * a + b
+                rows[i] = (u + v) * log + v * at_least(zi, zero) + u * at_least(-zi, zero)
+                p_first = small if zi > zero else large
+                slope = p_second * v - p_first * u
+            if gradient:
+                d_second[i] = slope * factor
         if gradient:
             for i in range(n):
-                if sparse:
-                    u = one if labels[i] == _LABEL(1) else zero
-                    v = one - u
-                else:
-                    u, v = t_second[i] * a + b, t_first[i] * a + b
-                scale = factor * w[i] if weighted else factor
-                mass = u + v
-                d_second[i] = (d_second[i] * mass - u) * scale
-                d_first[i] = (d_first[i] * mass - v) * scale
+                slope = d_second[i] * w[i] if weighted else d_second[i]
+                d_second[i] = slope
+                d_first[i] = -slope
 
     return pair
 

@@ -47,7 +47,7 @@ from numba import types
 
 from fastnn.backends.cpu.jit import inline_math, intrinsic
 
-__all__ = ["cos", "erf", "exp", "expm1", "log", "log1p", "sigmoid", "softplus", "tanh"]
+__all__ = ["cos", "erf", "exp", "expm1", "log", "log1p", "log1p_unit", "sigmoid", "softplus", "tanh"]
 
 # Every pair below is (for float32, for float64).
 
@@ -100,6 +100,23 @@ LOG1P_Q = (
         0.09090935006702154, -0.08333344585964939, 0.07691687587280627, -0.07141992057758384,
         0.06675431256128296, -0.0627011525156186, 0.0581619034378148, -0.05323874197023019,
         0.05419356444020135, -0.06284944980268664, 0.05699186512422809, -0.024232156493785902,
+    ),
+)  # fmt: skip
+
+# log(1 + x) = x + x r(x - 1/2) for 0 <= x <= 1; relative error 2^-26.8 and 2^-56.6.
+LOG1P_R = (
+    (
+        -0.18906977772712708, -0.28852710127830505, 0.13260899484157562, -0.0676877424120903,
+        0.03663545474410057, -0.020570313557982445, 0.011576139368116856, -0.006749926134943962,
+        0.005253356881439686, -0.0032440098002552986,
+    ),
+    (
+        -0.18906978378367123, -0.2885270990993239, 0.1326097537542029, -0.0676886433109661,
+        0.036611854523158044, -0.020548811918992355, 0.011833792109657654, -0.006945394979109598,
+        0.004136179121867111, -0.002491841123063237, 0.0015153828232013107, -0.0009288581605905464,
+        0.0005730654080707669, -0.00035481596675190994, 0.00022107442073426118, -0.00014211659756096907,
+        8.973260348243278e-05, -4.479522150460105e-05, 2.752462637905536e-05, -3.8390405477035435e-05,
+        2.5041692774482836e-05,
     ),
 )  # fmt: skip
 
@@ -442,6 +459,24 @@ def log1p(x):
 
 
 @inline_math
+def log1p_unit(x):
+    """``log(1 + x)`` for the results of ``exp(-|z|)``: half the time of `log1p`.
+
+    Parameters
+    ----------
+    x : float32 or float64
+        From 0 to 1.
+
+    Returns
+    -------
+    float32 or float64
+        Within 1.0 (float32) and 0.9 (float64) ulp.
+    """
+    # Centred, the polynomial has no cancellation; in powers of x it would lose half a unit.
+    return _fma(x, _polynomial(x - _constant(x, 0.5), LOG1P_R), x)
+
+
+@inline_math
 def tanh(x):
     """Hyperbolic tangent, ``h / (1 + h)`` with ``h = expm1(2 |x|) / 2`` and the sign of `x`.
 
@@ -504,7 +539,7 @@ def softplus(x):
         Within 1.9 (float32) and 1.6 (float64) ulp; underflows to 0 as `exp` does.
     """
     zero = _constant(x, 0.0)
-    return (x if x > zero else zero) + _finite_log1p(exp(-_abs(x)))
+    return (x if x > zero else zero) + log1p_unit(exp(-_abs(x)))
 
 
 @inline_math

@@ -27,6 +27,7 @@ EXACT = {
     "expm1": mpmath.expm1,
     "log": mpmath.log,
     "log1p": mpmath.log1p,
+    "log1p_unit": mpmath.log1p,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
     "tanh": mpmath.tanh,
@@ -38,6 +39,7 @@ IN_FLOAT64 = {
     "expm1": np.expm1,
     "log": np.log,
     "log1p": np.log1p,
+    "log1p_unit": np.log1p,
     "sigmoid": lambda x: np.where(x < 0, np.exp(x), 1.0) / (1 + np.exp(-np.abs(x))),
     "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
     "tanh": np.tanh,
@@ -70,6 +72,7 @@ def sample(name, dtype, size):
         "erf": (-6.5, 6.5),
         "log": (0.0, math.inf),
         "log1p": (-1.0, math.inf),
+        "log1p_unit": (0.0, 1.0),
         "tanh": (-25.0, 25.0),
     }.get(name, (low, high))
     smallest, largest = np.log10(np.finfo(dtype).smallest_normal) + 1, np.log10(np.finfo(dtype).max) - 0.1
@@ -137,6 +140,7 @@ LIMITS = [
     ("expm1", [(-INFINITY, -1), (INFINITY, INFINITY), (0, 0), (-1e4, -1), (1e4, INFINITY)]),
     ("log", [(0, -INFINITY), (-0.0, -INFINITY), (-1, NAN), (-INFINITY, NAN), (INFINITY, INFINITY), (1, 0)]),
     ("log1p", [(-1, -INFINITY), (-1.5, NAN), (-INFINITY, NAN), (INFINITY, INFINITY), (0, 0)]),
+    ("log1p_unit", [(0, 0)]),
     ("tanh", [(-INFINITY, -1), (INFINITY, 1), (0, 0), (-1e4, -1), (1e4, 1)]),
     ("sigmoid", [(-INFINITY, 0), (INFINITY, 1), (0, 0.5), (-1e4, 0), (1e4, 1)]),
     ("softplus", [(-INFINITY, 0), (INFINITY, INFINITY), (-1e4, 0), (1e4, 1e4)]),
@@ -158,6 +162,7 @@ def test_limits(name, cases, dtype):
 @each_dtype
 def test_tiny_arguments_keep_their_relative_accuracy(dtype):
     tiny = np.array([1e-20, -1e-20, 1e-30, 1e-37], dtype)
+    np.testing.assert_array_equal(evaluate("log1p_unit", abs(tiny)), abs(tiny))
     for name in ("expm1", "log1p", "tanh"):
         np.testing.assert_array_equal(evaluate(name, tiny), tiny)
 
