@@ -421,7 +421,7 @@ def _row(name: str, build: Callable[..., Callable], target: Target, operands, *o
 
 
 def _product_operands(target: Target, inputs: int, units: int, groups: int, turned_bytes: int = 0):
-    """Return the operands that say who multiplies, and what: BLAS' address, sizes, ours (or 0), its memory."""
+    """Return the operands of who multiplies, and what: BLAS' address, sizes, our product's, its memory."""
     product = product_address(target.dtype, inputs, units)
     workspace = Workspace(max(turned_bytes, WORKSPACE_BYTES if product else 0))
     return gemm_address(target.name), inputs, units, groups, product, workspace

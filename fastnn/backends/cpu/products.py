@@ -12,18 +12,15 @@ are, and who computes it do not show in its bits.
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
 from fastnn.backends.cpu.jit import compile_kernel, inline_math, intrinsic
+from fastnn.backends.cpu.vector_code import BYTE, INT, LONG, VectorCode, vector_bytes
 
 #: Rows of a tile, by the bytes of a vector: the tall one leaves registers for two vectors of B and one of A;
 #: short ones finish what tall ones cannot divide.
@@ -34,93 +31,15 @@ UNROLLED = 4
 #: Operand `turned`: A is stored (k, m), B is stored (n, k).
 A_TURNED, B_TURNED = 1, 2
 #: Bytes of k in a panel: with 16 rows of them the panel of A takes 24 of the first cache's 32 KiB.
-DEPTH_BYTES = 1536
+DEPTHBYTES = 1536
 #: Bytes of B that are copied at a time: half of the second cache.
-PACKED_BYTES = 512 << 10
+PACKEDBYTES = 512 << 10
 #: Memory of a product: the panels of B, one of A, a tile, and room for what is written beyond their ends.
-WORKSPACE_BYTES = PACKED_BYTES + (48 << 10)
+WORKSPACEBYTES = PACKEDBYTES + (48 << 10)
 #: Rows of B that are copied together, and how far ahead the next are asked for.
 CHUNK, AHEAD = 8, 512
-#: Up to so many multiplications OpenBLAS reads the operands where they are, and nothing that copies is faster.
+#: Up to so many multiplications OpenBLAS reads the operands where they are; nothing that copies is faster.
 SMALL_PRODUCT = 1_000_000
-
-_LONG, _INT, _BYTE, _BIT = ir.IntType(64), ir.IntType(32), ir.IntType(8), ir.IntType(1)
-
-
-@functools.cache
-def vector_bytes() -> int:
-    """Return the width of this host's vectors: 64 with AVX-512, 32 with AVX2, 0 where BLAS is used alone."""
-    features = os.environ.get("NUMBA_CPU_FEATURES")
-    if features is None:
-        features = llvm.get_host_cpu_features().flatten()
-    names = set(features.split(","))
-    if "+avx512f" in names:
-        return 64
-    return 32 if {"+avx2", "+fma"} <= names else 0
-
-
-class _Code:
-    """Writes vector instructions for numbers of one dtype."""
-
-    def __init__(self, context, builder, dtype, width: int):
-        self.builder, self.width = builder, width
-        self.number = context.get_data_type(dtype.dtype)
-        self.size = dtype.dtype.bitwidth // 8
-        self.lanes = width // self.size
-        self.kind = ir.VectorType(self.number, self.lanes)
-        self.mask = ir.VectorType(_BIT, self.lanes)
-        self.zero = ir.Constant(self.kind, None)
-        self.suffix = f"v{self.lanes}f{8 * self.size}"
-
-    def at(self, address, offset, kind=None):
-        """Pointer to a vector (or `kind`) so many bytes from an address."""
-        offset = _LONG(offset) if isinstance(offset, int) else offset
-        return self.builder.inttoptr(self.builder.add(address, offset), (kind or self.kind).as_pointer())
-
-    def splat(self, value, kind):
-        """A vector with the same value in each lane."""
-        none = ir.Constant(kind, ir.Undefined)
-        lanes = ir.Constant(ir.VectorType(_INT, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(self.builder.insert_element(none, value, _INT(0)), none, lanes)
-
-    def first(self, count):
-        """Mask of the first `count` lanes: none where it is negative."""
-        kind = ir.VectorType(_LONG, self.lanes)
-        return self.builder.icmp_signed(
-            "<", ir.Constant(kind, list(range(self.lanes))), self.splat(count, kind)
-        )
-
-    def load(self, pointer):
-        """Unaligned load of a vector."""
-        return self.builder.load(pointer, align=self.size)
-
-    def store(self, value, pointer):
-        """Unaligned store of a vector."""
-        self.builder.store(value, pointer, align=self.size)
-
-    def masked_load(self, pointer, mask):
-        """Load some lanes; the others are zero and their memory is not touched."""
-        return self._call(
-            f"llvm.masked.load.{self.suffix}.p0", self.kind, [pointer, _INT(self.size), mask, self.zero]
-        )
-
-    def masked_store(self, value, pointer, mask):
-        """Store some lanes."""
-        self._call(
-            f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), [value, pointer, _INT(self.size), mask]
-        )
-
-    def fma(self, a, b, c):
-        """Return a b + c, rounded once."""
-        return self._call(f"llvm.fma.{self.suffix}", self.kind, [a, b, c])
-
-    def prefetch(self, pointer, write: int):
-        """Ask for a cache line."""
-        self._call("llvm.prefetch.p0", ir.VoidType(), [pointer, _INT(write), _INT(3), _INT(1)])
-
-    def _call(self, name: str, result, values):
-        kind = ir.FunctionType(result, [value.type for value in values])
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), values)
 
 
 # --------------------------------------------------------------------------- copying to panels
@@ -130,8 +49,8 @@ def _copy(width: int):
     @intrinsic
     def copy(typingctx, source, used, target, dtype):
         def codegen(context, builder, signature, args):
-            code = _Code(context, builder, dtype, width)
-            code.prefetch(code.at(args[0], AHEAD, _BYTE), write=0)
+            code = VectorCode(context, builder, dtype, width)
+            code.prefetch(code.at(args[0], AHEAD, BYTE), write=0)
             code.store(code.masked_load(code.at(args[0], 0), code.first(args[1])), code.at(args[2], 0))
             return context.get_dummy_value()
 
@@ -149,16 +68,16 @@ def _turn(width: int):
     @intrinsic
     def turn(typingctx, source, step, used, left, target, target_step, dtype):
         def codegen(context, builder, signature, args):
-            code = _Code(context, builder, dtype, width)
+            code = VectorCode(context, builder, dtype, width)
             source, step, used, left, target, target_step, _ = args
-            mask, last = code.first(left), builder.sub(used, _LONG(1))
+            mask, last = code.first(left), builder.sub(used, LONG(1))
             rows = []
             for i in range(code.lanes):
-                row = builder.select(builder.icmp_signed("<", _LONG(i), last), _LONG(i), last)
+                row = builder.select(builder.icmp_signed("<", LONG(i), last), LONG(i), last)
                 rows.append(code.masked_load(code.at(source, builder.mul(row, step)), mask))
             # log2(lanes) rounds of interleaving rows half the square apart exchange row and column
             half = code.lanes // 2
-            kind = ir.VectorType(_INT, code.lanes)
+            kind = ir.VectorType(INT, code.lanes)
             masks = [
                 ir.Constant(kind, [v for i in part for v in (i, i + code.lanes)])
                 for part in (range(half), range(half, code.lanes))
@@ -168,7 +87,7 @@ def _turn(width: int):
                     builder.shuffle_vector(rows[i], rows[i + half], m) for i in range(half) for m in masks
                 ]
             for i, row in enumerate(rows):
-                code.store(row, code.at(target, builder.mul(_LONG(i), target_step)))
+                code.store(row, code.at(target, builder.mul(LONG(i), target_step)))
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 6, dtype), codegen
@@ -186,17 +105,17 @@ def _tile(width: int, height: int, panel: int):
     @intrinsic
     def tile(typingctx, a, b, depth, c, step, keep, dtype):
         def codegen(context, builder, signature, args):
-            code = _Code(context, builder, dtype, width)
+            code = VectorCode(context, builder, dtype, width)
             a, b, depth, c, step, keep, _ = args
             places = [
-                builder.add(builder.mul(step, _LONG(i)), _LONG(v * width))
+                builder.add(builder.mul(step, LONG(i)), LONG(v * width))
                 for i in range(height)
                 for v in range(ACROSS)
             ]
             for place in places:
-                code.prefetch(code.at(c, place, _BYTE), write=1)
+                code.prefetch(code.at(c, place, BYTE), write=1)
             sums = _sums(code, a, b, depth, height, panel)
-            with builder.if_else(builder.icmp_signed("!=", keep, _LONG(0))) as (add, write):
+            with builder.if_else(builder.icmp_signed("!=", keep, LONG(0))) as (add, write):
                 with add:
                     for total, place in zip(sums, places, strict=True):
                         pointer = code.at(c, place)
@@ -211,7 +130,7 @@ def _tile(width: int, height: int, panel: int):
     return tile
 
 
-def _sums(code: _Code, a, b, depth, height: int, panel: int):
+def _sums(code: VectorCode, a, b, depth, height: int, panel: int):
     """Write the loop over k; every sum stays in a register."""
     builder, entry = code.builder, code.builder.block
     loop, done = builder.append_basic_block("depth"), builder.append_basic_block("done")
@@ -229,11 +148,11 @@ def _sums(code: _Code, a, b, depth, height: int, panel: int):
             for v, vector in enumerate(vectors):
                 sums[i * ACROSS + v] = code.fma(factor, vector, sums[i * ACROSS + v])
     steps = (-UNROLLED, UNROLLED * panel, UNROLLED * ACROSS * code.width)
-    after = [builder.add(value, _LONG(by)) for value, by in zip((left, a, b), steps, strict=True)] + sums
+    after = [builder.add(value, LONG(by)) for value, by in zip((left, a, b), steps, strict=True)] + sums
     for phi, first, then in zip(now, begin, after, strict=True):
         phi.add_incoming(first, entry)
         phi.add_incoming(then, loop)
-    builder.cbranch(builder.icmp_signed(">", after[0], _LONG(0)), loop, done)
+    builder.cbranch(builder.icmp_signed(">", after[0], LONG(0)), loop, done)
     builder.position_at_end(done)
     return sums
 
@@ -244,10 +163,10 @@ def _put(width: int):
     @intrinsic
     def put(typingctx, source, target, used, keep, dtype):
         def codegen(context, builder, signature, args):
-            code = _Code(context, builder, dtype, width)
+            code = VectorCode(context, builder, dtype, width)
             source, target, used, keep, _ = args
             for v in range(ACROSS):
-                left = builder.sub(used, _LONG(v * code.lanes))
+                left = builder.sub(used, LONG(v * code.lanes))
                 place = code.at(target, v * width)
                 old = code.masked_load(place, code.first(builder.mul(left, keep)))
                 total = builder.fadd(old, code.load(code.at(source, v * width)))
@@ -260,19 +179,12 @@ def _put(width: int):
 
 
 # --------------------------------------------------------------------------- the product
-def product(dtype, width: int) -> Callable:
-    """C (+)= A B: q = [m, n, k, A, its stride, B, its stride, C, its stride, turned, add, workspace].
-
-    Strides are leading dimensions, in numbers; `turned` is the sum of A_TURNED and B_TURNED.
-    The workspace has WORKSPACE_BYTES.
-    """
+def _packing(dtype, width: int):
+    """Return the functions that copy a panel, and all panels of a block of B."""
     size = np.dtype(dtype).itemsize
     lanes = width // size
-    TALL, SHORT = HEIGHTS[width]
-    WIDE, DEPTH = ACROSS * lanes, DEPTH_BYTES // size
-    HIGH = -(-TALL // lanes) * lanes  # A's panel has whole vectors
-    copy, turn, put = _copy(width), _turn(width), _put(width)
-    tall, short = (_tile(width, height, HIGH * size) for height in HEIGHTS[width])
+    across = ACROSS * lanes
+    copy, turn = _copy(width), _turn(width)
 
     @inline_math
     def pack(source, step, turned, used, depth, padded, target, wide):
@@ -291,27 +203,53 @@ def product(dtype, width: int) -> Callable:
 
     @inline_math
     def pack_all(b, step, turned, n, depth, padded, target):
-        """Copy a block of B; rows as they are read by chunks, since whole columns are slow to read."""
+        """Rows as they are read are copied by chunks: whole columns of them are slow to read."""
         chunk = padded if turned else CHUNK
         for p in range(0, padded, chunk):
-            for j in range(0, n, WIDE):
+            for j in range(0, n, across):
                 source = b + (j * step if turned else p * step + j * size)
-                to = target + (j * padded + p * WIDE) * size
-                pack(source, step, turned, n - j, depth - p, min(chunk, padded - p), to, WIDE)
+                to = target + (j * padded + p * across) * size
+                pack(source, step, turned, n - j, depth - p, min(chunk, padded - p), to, across)
+
+    return pack, pack_all
+
+
+def _strips(dtype, width: int, panel: int):
+    """Return the function that multiplies one panel of A by all panels of B."""
+    size = np.dtype(dtype).itemsize
+    across, tallest = ACROSS * width // size, HEIGHTS[width][0]
+    put = _put(width)
+    tall, short = (_tile(width, height, panel) for height in HEIGHTS[width])
 
     @inline_math
     def strip(a, b, depth, c, step, rows, n, high, keep, edge):
-        """Multiply one panel of A by all panels of B."""
-        for j in range(0, n, WIDE):
-            whole = rows >= high and n - j >= WIDE
-            to, to_step, add = (c + j * size, step, keep) if whole else (edge, WIDE * size, 0)
-            if high == TALL:
+        for j in range(0, n, across):
+            whole = rows >= high and n - j >= across
+            to, to_step, add = (c + j * size, step, keep) if whole else (edge, across * size, 0)
+            if high == tallest:
                 tall(a, b + j * depth * size, depth, to, to_step, add, dtype)
             else:
                 short(a, b + j * depth * size, depth, to, to_step, add, dtype)
             if not whole:
                 for i in range(min(rows, high)):
-                    put(edge + i * WIDE * size, c + i * step + j * size, n - j, keep, dtype)
+                    put(edge + i * across * size, c + i * step + j * size, n - j, keep, dtype)
+
+    return strip
+
+
+def product(dtype, width: int) -> Callable:
+    """C (+)= A B: q = [m, n, k, A, its stride, B, its stride, C, its stride, turned, add, workspace].
+
+    Strides are leading dimensions, in numbers; `turned` is the sum of A_TURNED and B_TURNED.
+    The workspace has WORKSPACEBYTES.
+    """
+    size = np.dtype(dtype).itemsize
+    lanes = width // size
+    TALL, SHORT = HEIGHTS[width]
+    WIDE, DEPTH = ACROSS * lanes, DEPTHBYTES // size
+    HIGH = -(-TALL // lanes) * lanes  # A's panel has whole vectors
+    pack, pack_all = _packing(dtype, width)
+    strip = _strips(dtype, width, HIGH * size)
 
     def kernel(q, r):
         m, n, k = q[0], q[1], q[2]
@@ -322,7 +260,7 @@ def product(dtype, width: int) -> Callable:
         packed = panel + (DEPTH + lanes) * HIGH * size
         depth = (k + (k + DEPTH - 1) // DEPTH - 1) // ((k + DEPTH - 1) // DEPTH)  # equal runs
         depth = (depth + UNROLLED - 1) // UNROLLED * UNROLLED
-        most = PACKED_BYTES // size // depth // WIDE * WIDE
+        most = PACKEDBYTES // size // depth // WIDE * WIDE
         strips = (n + most - 1) // most
         most = ((n + strips - 1) // strips + WIDE - 1) // WIDE * WIDE
         for j in range(0, n, most):
@@ -362,7 +300,7 @@ def product_address(dtype: Any, inputs: int, units: int) -> int:
 
 @inline_math
 def is_ours(address, m, n, k, size):
-    """Whether our product of numbers of `size` bytes is the faster one: large, and C's last tile not empty."""
+    """Whether our product, of numbers of `size` bytes, is the faster: it is large, and C fills its tiles."""
     wide = ACROSS * _WIDTH // size
     return address != 0 and m * n * k > SMALL_PRODUCT and (n + wide - 1) // wide * wide * 7 <= n * 8
 
@@ -373,9 +311,9 @@ def call_product(typingctx, address, m, n, k, a, lda, b, ldb, c, ldc, turned, ad
 
     def codegen(context, builder, signature, args):
         with builder.goto_entry_block():
-            q = builder.alloca(_LONG, len(args) - 1)
+            q = builder.alloca(LONG, len(args) - 1)
         for i, value in enumerate(args[1:]):
-            builder.store(value, builder.gep(q, [_INT(i)]))
+            builder.store(value, builder.gep(q, [INT(i)]))
         kind = ir.FunctionType(ir.VoidType(), [q.type, q.type]).as_pointer()
         builder.call(builder.inttoptr(args[0], kind), [q, q])
         return context.get_dummy_value()
