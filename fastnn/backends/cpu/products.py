@@ -31,11 +31,11 @@ UNROLLED = 4
 #: Operand `turned`: A is stored (k, m), B is stored (n, k).
 A_TURNED, B_TURNED = 1, 2
 #: Bytes of k in a panel: with 16 rows of them the panel of A takes 24 of the first cache's 32 KiB.
-DEPTHBYTES = 1536
+DEPTH_BYTES = 1536
 #: Bytes of B that are copied at a time: half of the second cache.
-PACKEDBYTES = 512 << 10
+PACKED_BYTES = 512 << 10
 #: Memory of a product: the panels of B, one of A, a tile, and room for what is written beyond their ends.
-WORKSPACEBYTES = PACKEDBYTES + (48 << 10)
+WORKSPACE_BYTES = PACKED_BYTES + (48 << 10)
 #: Rows of B that are copied together, and how far ahead the next are asked for.
 CHUNK, AHEAD = 8, 512
 #: Up to so many multiplications OpenBLAS reads the operands where they are; nothing that copies is faster.
@@ -241,12 +241,12 @@ def product(dtype, width: int) -> Callable:
     """C (+)= A B: q = [m, n, k, A, its stride, B, its stride, C, its stride, turned, add, workspace].
 
     Strides are leading dimensions, in numbers; `turned` is the sum of A_TURNED and B_TURNED.
-    The workspace has WORKSPACEBYTES.
+    The workspace has WORKSPACE_BYTES.
     """
     size = np.dtype(dtype).itemsize
     lanes = width // size
     TALL, SHORT = HEIGHTS[width]
-    WIDE, DEPTH = ACROSS * lanes, DEPTHBYTES // size
+    WIDE, DEPTH = ACROSS * lanes, DEPTH_BYTES // size
     HIGH = -(-TALL // lanes) * lanes  # A's panel has whole vectors
     pack, pack_all = _packing(dtype, width)
     strip = _strips(dtype, width, HIGH * size)
@@ -260,7 +260,7 @@ def product(dtype, width: int) -> Callable:
         packed = panel + (DEPTH + lanes) * HIGH * size
         depth = (k + (k + DEPTH - 1) // DEPTH - 1) // ((k + DEPTH - 1) // DEPTH)  # equal runs
         depth = (depth + UNROLLED - 1) // UNROLLED * UNROLLED
-        most = PACKEDBYTES // size // depth // WIDE * WIDE
+        most = PACKED_BYTES // size // depth // WIDE * WIDE
         strips = (n + most - 1) // most
         most = ((n + strips - 1) // strips + WIDE - 1) // WIDE * WIDE
         for j in range(0, n, most):
