@@ -19,7 +19,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from fastnn.backends.cpu.jit import compile_kernel, inline_math, intrinsic
+from fastnn.backends.cpu.jit import Kernel, compile_kernel, inline_math, intrinsic
 from fastnn.backends.cpu.vector_code import BYTE, INT, LONG, VectorCode, vector_bytes
 
 #: Rows of a tile, by the bytes of a vector: the tall one leaves registers for two vectors of B and one of A;
@@ -36,8 +36,8 @@ DEPTH_BYTES = 1536
 PACKED_BYTES = 512 << 10
 #: Memory of a product: the panels of B, one of A, a tile, and room for what is written beyond their ends.
 WORKSPACE_BYTES = PACKED_BYTES + (48 << 10)
-#: Rows of B that are copied together, and how far ahead the next are asked for.
-CHUNK, AHEAD = 8, 512
+#: Rows of B that are copied together, and how many bytes ahead along them the next are asked for.
+CHUNK, AHEAD, TURN_AHEAD = 8, 512, 128
 #: Up to so many multiplications OpenBLAS reads the operands where they are; nothing that copies is faster.
 SMALL_PRODUCT = 1_000_000
 
@@ -74,7 +74,9 @@ def _turn(width: int):
             rows = []
             for i in range(code.lanes):
                 row = builder.select(builder.icmp_signed("<", LONG(i), last), LONG(i), last)
-                rows.append(code.masked_load(code.at(source, builder.mul(row, step)), mask))
+                place = builder.mul(row, step)
+                code.prefetch(code.at(source, builder.add(place, LONG(TURN_AHEAD)), BYTE), write=0)
+                rows.append(code.masked_load(code.at(source, place), mask))
             # log2(lanes) rounds of interleaving rows half the square apart exchange row and column
             half = code.lanes // 2
             kind = ir.VectorType(INT, code.lanes)
@@ -287,15 +289,21 @@ def product(dtype, width: int) -> Callable:
 _WIDTH = vector_bytes()
 
 
+def product_kernel(dtype: Any) -> Kernel | None:
+    """Return the kernel of `product` for this host's vectors, or None where BLAS is used alone."""
+    if _WIDTH == 0:
+        return None
+    kind = np.dtype(dtype)
+    return compile_kernel(f"product({kind},{_WIDTH})", lambda: product(kind.type, _WIDTH), exact=True)
+
+
 def product_address(dtype: Any, inputs: int, units: int) -> int:
     """Return the address of our product, or 0 where weights of this shape are BLAS' own.
 
-    Fewer than 64 x 64 of them are a small product in every block.
+    Below 64 x 64 there is little to gain, and nothing to be compiled for it.
     """
-    if _WIDTH == 0 or inputs * units < 64 * 64:
-        return 0
-    name = np.dtype(dtype).name
-    return compile_kernel(f"product({name},{_WIDTH})", lambda: product(dtype, _WIDTH), exact=True).address
+    kernel = product_kernel(dtype) if inputs * units >= 64 * 64 else None
+    return 0 if kernel is None else kernel.address
 
 
 @inline_math
