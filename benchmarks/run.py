@@ -110,14 +110,13 @@ class Runner:
             worker.stop()
 
     def limits(self, before: dict[str, Any] | None = None) -> dict[str, Any]:
-        """What the machine can do: the best of NumPy's and our own exp, and of before and after the run."""
+        """What the machine can do: the best of NumPy's and our own, and of before and after the run."""
         threads = min(max(self.args.threads), len(self.cpus))
         found = self.ask("numpy", "limits", threads)
-        ours = self.ask("fastnn", "exponentials", 1)
-        found["exp_per_ns"] = {d: max(v, ours[d]) for d, v in found["exp_per_ns"].items()}
-        for name, values in (before or {}).items():  # a busy moment can only lower what is measured
-            if name in ("gflops", "exp_per_ns", "gb_per_s"):
-                found[name] = {key: max(value, found[name][key]) for key, value in values.items()}
+        ours = self.ask("fastnn", "our_limits", 1)
+        for other in (ours, before or {}):  # a busy moment can only lower what is measured
+            for name in {"gflops", "exp_per_ns", "gb_per_s"} & set(other):
+                found[name] = {key: max(value, found[name][key]) for key, value in other[name].items()}
         return found | {"cache_bytes": last_cache()}
 
     def rivals(self, w: Workload, threads: int) -> list[str]:

@@ -230,8 +230,8 @@ def main() -> None:
     try:
         if job["module"] == "limits":
             send(importlib.import_module("benchmarks.limits").measure(job["threads"]))
-        elif job["module"] == "exponentials":
-            send(importlib.import_module("benchmarks.limits").our_exponentials())
+        elif job["module"] == "our_limits":
+            send(importlib.import_module("benchmarks.limits").measure_ours())
         elif job["module"] == "gpu_limits":
             gpu_limits(send)
         elif job["module"] == "profile":

@@ -1,7 +1,7 @@
 """Dense products.
 
-Row-major blocks go to BLAS (called by address, so that it can add to what is there); a single output
-unit and units-major blocks, which hold few units, have loops of their own.
+Row-major blocks go to BLAS (called by address, so that it can add to what is there), large ones to a product
+of our own; a single output unit and units-major blocks, which hold few units, have loops of their own.
 """
 
 from __future__ import annotations
@@ -16,6 +16,14 @@ from fastnn.backends.cpu import activations
 from fastnn.backends.cpu.blas import gemm_address
 from fastnn.backends.cpu.jit import bits_to_float, inline, intrinsic, matrix, vector
 from fastnn.backends.cpu.lowering import Row, Target, Workspace, lowers
+from fastnn.backends.cpu.products import (
+    A_TURNED,
+    B_TURNED,
+    WORKSPACE_BYTES,
+    call_product,
+    is_ours,
+    product_address,
+)
 from fastnn.backends.cpu.registers import FIRST, ROWS, at
 from fastnn.backends.cpu.transpose import transpose
 
@@ -61,54 +69,59 @@ def call_gemm(typingctx, address, trans_a, trans_b, m, n, k, a, lda, b, ldb, bet
     return signature, codegen
 
 
-# --------------------------------------------------------------------------- rows major, through BLAS
+# --------------------------------------------------------------------------- rows major, whole products
 def _gemm_forward(dtype):
-    """y = x w: q = [x, w, y, gemm, inputs, units, groups]."""
+    """y = x w: q = [x, w, y, gemm, inputs, units, groups, product, workspace]."""
+    size = np.dtype(dtype).itemsize
 
     def kernel(q, r):
         k, u = q[8], q[9]
         n = r[ROWS] * q[10]
-        call_gemm(q[7], _NO, _NO, u, n, k, at(q, r, 3), u, at(q, r, 1), k, dtype(0), at(q, r, 5), u)
+        x, w, y = at(q, r, 1), at(q, r, 3), at(q, r, 5)
+        if is_ours(q[11], n, u, k, size):
+            call_product(q[11], n, u, k, x, k, w, u, y, u, 0, 0, q[12])
+        else:
+            call_gemm(q[7], _NO, _NO, u, n, k, w, u, x, k, dtype(0), y, u)
 
     return kernel
 
 
-def _gemm_dx(dtype):
-    """dx = dy w.T: q = [dy, w, dx, gemm, inputs, units, groups]."""
-
-    def kernel(q, r):
-        k, u = q[8], q[9]
-        n = r[ROWS] * q[10]
-        call_gemm(q[7], _TRANSPOSED, _NO, k, n, u, at(q, r, 3), u, at(q, r, 1), u, dtype(0), at(q, r, 5), k)
-
-    return kernel
-
-
-def _gemm_dx_turned(dtype):
-    """dx = dy w.T with w transposed first: q = [dy, w, dx, gemm, inputs, units, groups, workspace].
+def _gemm_dx(dtype, turned: bool):
+    """dx = dy w.T: q = [dy, w, dx, gemm, inputs, units, groups, product, workspace].
 
     BLAS is slow with a transposed right operand: 32 x 64 x 64 takes 3.9 us, 2.3 us without; turning the
-    weights by vector shuffles takes 0.4 us.
+    weights by vector shuffles first takes 0.4 us.
     """
     size = np.dtype(dtype).itemsize
 
     def kernel(q, r):
         k, u = q[8], q[9]
         n = r[ROWS] * q[10]
-        transpose(at(q, r, 3), k, u, q[11], dtype, size)
-        call_gemm(q[7], _NO, _NO, k, n, u, q[11], k, at(q, r, 1), u, dtype(0), at(q, r, 5), k)
+        dy, w, dx = at(q, r, 1), at(q, r, 3), at(q, r, 5)
+        if is_ours(q[11], n, k, u, size):
+            call_product(q[11], n, k, u, dy, u, w, u, dx, k, B_TURNED, 0, q[12])
+        elif turned:
+            transpose(w, k, u, q[12], dtype, size)
+            call_gemm(q[7], _NO, _NO, k, n, u, q[12], k, dy, u, dtype(0), dx, k)
+        else:
+            call_gemm(q[7], _TRANSPOSED, _NO, k, n, u, w, u, dy, u, dtype(0), dx, k)
 
     return kernel
 
 
 def _gemm_dw(dtype):
-    """dw (+)= x.T dy: q = [x, dy, dw, gemm, inputs, units, groups, add]."""
+    """dw (+)= x.T dy: q = [x, dy, dw, gemm, inputs, units, groups, product, workspace, add]."""
+    size = np.dtype(dtype).itemsize
 
     def kernel(q, r):
         k, u = q[8], q[9]
         n = r[ROWS] * q[10]
-        keep = dtype(0) if r[FIRST] and not q[11] else dtype(1)
-        call_gemm(q[7], _NO, _TRANSPOSED, u, k, n, at(q, r, 3), u, at(q, r, 1), k, keep, at(q, r, 5), u)
+        x, dy, dw = at(q, r, 1), at(q, r, 3), at(q, r, 5)
+        add = 0 if r[FIRST] and not q[14] else 1
+        if is_ours(q[11], k, u, n, size):
+            call_product(q[11], k, u, n, x, k, dy, u, dw, u, A_TURNED, add, q[12])
+        else:
+            call_gemm(q[7], _NO, _TRANSPOSED, u, k, n, dy, u, x, k, dtype(add), dw, u)
 
     return kernel
 
@@ -449,6 +462,13 @@ def _activation(instruction):
     )
 
 
+def _product_operands(target: Target, inputs: int, units: int, groups: int, turned_bytes: int = 0):
+    """Return the operands of who multiplies, and what: BLAS' address, sizes, our product's, its memory."""
+    product = product_address(target.dtype, inputs, units)
+    workspace = Workspace(max(turned_bytes, WORKSPACE_BYTES if product else 0))
+    return gemm_address(target.name), inputs, units, groups, product, workspace
+
+
 @lowers("dense")
 def lower_dense(instruction, target: Target):
     """Lower a dense layer with its bias and, where the planner fused one, its activation."""
@@ -465,8 +485,8 @@ def lower_dense(instruction, target: Target):
     if units == 1:
         operands = (x, w, y, *bias, inputs, groups, *constants)
         return [_row("column_forward", _column_forward, target, operands, name, has_bias)]
-    gemm = gemm_address(target.name)
-    rows = [_row("gemm_forward", _gemm_forward, target, (x, w, y, gemm, inputs, units, groups))]
+    operands = (x, w, y, *_product_operands(target, inputs, units, groups))
+    rows = [_row("gemm_forward", _gemm_forward, target, operands)]
     if has_bias or name != "linear":
         operands = (y, *bias, units, groups, *constants)
         rows.append(_row("bias_activation", _bias_activation, target, operands, name, has_bias))
@@ -486,11 +506,10 @@ def lower_dense_dx(instruction, target: Target):
         return [_row("units_dx", _units_dx, target, operands, name, len(instruction.inputs) > 2)]
     if units == 1:
         return [_row("column_dx", _column_dx, target, (dy, w, dx, inputs, groups))]
-    operands = (dy, w, dx, gemm_address(target.name), inputs, units, groups)
-    if inputs * units <= LARGEST_TURNED:
-        workspace = Workspace(inputs * units * target.itemsize)
-        return [_row("gemm_dx_turned", _gemm_dx_turned, target, (*operands, workspace))]
-    return [_row("gemm_dx", _gemm_dx, target, operands)]
+    turned = inputs * units <= LARGEST_TURNED
+    turned_bytes = inputs * units * target.itemsize if turned else 0
+    operands = (dy, w, dx, *_product_operands(target, inputs, units, groups, turned_bytes))
+    return [_row("gemm_dx", _gemm_dx, target, operands, turned)]
 
 
 @lowers("dense_dw")
@@ -505,8 +524,8 @@ def lower_dense_dw(instruction, target: Target):
         return [_row("units_dw", _units_dw, target, (x, dy, dw, *db, inputs, units, add), bool(db))]
     if units == 1:
         return [_row("column_dw", _column_dw, target, (x, dy, dw, inputs, groups, add))]
-    gemm = gemm_address(target.name)
-    return [_row("gemm_dw", _gemm_dw, target, (x, dy, dw, gemm, inputs, units, groups, add))]
+    operands = (x, dy, dw, *_product_operands(target, inputs, units, groups), add)
+    return [_row("gemm_dw", _gemm_dw, target, operands)]
 
 
 @lowers("dense_db")

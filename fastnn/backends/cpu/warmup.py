@@ -87,6 +87,8 @@ def _fused(target: Target) -> Iterator[Row]:
         for units in (1, 3):
             specs = [Spec((4,)), Spec((4, units), rows=False), Spec((units,), rows=False)]
             yield from kernels.lower(_call("dense", specs, [Spec((units,))], attrs), target)
+    large = [Spec((64,)), Spec((64, 64), rows=False)]  # compiles the product of large matrices too
+    yield from kernels.lower(_call("dense", large, [Spec((64,))], attrs), target)
 
 
 def _data(target: Target) -> Iterator[Row]:
