@@ -72,7 +72,6 @@ LONG_FILES = {
     "backends/cpu/activations.py": "one short scalar function for each activation and its derivative",
     "backends/gpu/executor.py": "a session from its memory to its launches, in the order it happens",
     "backends/cpu/executor.py": "a session from its memory to its threads, in the order it happens",
-    "backends/cpu/linear.py": "the four dense products in three layouts, forward and backward on one screen",
     "backends/cpu/vecmath.py": "polynomials of every elementary function in two precisions",
     "ops/loss_reference.py": "the equations of every loss and its gradient",
 }

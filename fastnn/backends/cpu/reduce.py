@@ -7,7 +7,8 @@ from collections.abc import Callable
 from llvmlite import ir
 
 from fastnn.backends.cpu.jit import intrinsic, matrix, vector
-from fastnn.backends.cpu.linear import _column_sums, _units_sums
+from fastnn.backends.cpu.linear import column_sums
+from fastnn.backends.cpu.linear_units import units_sums
 from fastnn.backends.cpu.lowering import Row, Target, lowers
 from fastnn.backends.cpu.registers import ROWS, at
 
@@ -137,6 +138,6 @@ def lower_extreme_grad(instruction, target: Target):
 def lower_sum_rows(instruction, target: Target):
     """Lower the sum over rows: the kernels of a bias's gradient, with every unit of a row apart."""
     (x,), (y,) = instruction.inputs, instruction.outputs
-    name, build = ("units_sums", _units_sums) if target.units_major else ("column_sums", _column_sums)
+    name, build = ("units_sums", units_sums) if target.units_major else ("column_sums", column_sums)
     operands = (x, y, x.spec.size, 1, int(instruction.accumulate))
     return [Row(f"{name}({target.name})", lambda: build(target.dtype), operands)]
