@@ -39,14 +39,12 @@ def _turn(side, other, key, modulus):
 
 @inline_math
 def _feistel(index, a, b, inverse, k0, k1, k2, k3):
-    """Move one position; twin of ``fastnn.random._feistel``. `inverse` is 1 / a in float64."""
-    # A product and a correction by one: integer division has no vector form.
-    right = _U32(np.float64(index) * inverse)
+    """Move one position; twin of ``fastnn.random._feistel``. `inverse` is (2**32 - 1) // a."""
+    # A product by 2**32 / a is the quotient, or one less: integer division has no vector form.
+    right = _U32((_U64(index) * _U64(inverse)) >> _U64(32))
     left = _U32(index - right * a)
-    if left >= a:  # too large by one or, wrapped round, too small by one
-        step = _U32(1) if left < _U32(a + a) else _U32(0xFFFFFFFF)
-        right = _U32(right + step)
-        left = _U32(left - step * a)
+    right = _U32(right + _U32(left >= a))
+    left = min(left, _U32(left - a))
     right = _turn(right, left, k0, b)
     left = _turn(left, right, k1, a)
     right = _turn(right, left, k2, b)
@@ -91,21 +89,23 @@ def shuffle_key(seed, epoch, number):
 
 @inline_math
 def _shuffled(rows, n, first, r):
-    """Write where positions `first` and on come from, and whether one is outside the table."""
-    total, start = _U32(r[TOTAL]), _U32(first)
-    a, b = _U32(r[SIDE_A]), _U32(r[SIDE_B])
-    inverse = 1.0 / np.float64(a)
+    """Write where positions `first` and on come from; returns the largest, which may be outside the table.
+
+    `rows` has 32 bits a number, as all that is computed: 0.25 us for 128 rows, 0.32 where the loop has 64.
+    """
+    start, a, b = _U32(first), _U32(r[SIDE_A]), _U32(r[SIDE_B])
+    inverse = _U32(_I64(0xFFFFFFFF) // r[SIDE_A])
     k0, k1, k2, k3 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2]), _U32(r[KEYS + 3])
-    outside = 0
+    largest = _U32(0)
     for i in range(n):
         row = _feistel(_U32(start + _U32(i)), a, b, inverse, k0, k1, k2, k3)
-        outside |= row >= total
+        largest = max(largest, row)
         rows[i] = row
-    return outside
+    return largest
 
 
 def order(dtype):
-    """Row numbers of this block: q = [order]."""
+    """Row numbers of this block: q = [order, scratch]."""
     assert SHUFFLE_ROUNDS == 4
 
     def kernel(q, r):
@@ -115,14 +115,16 @@ def order(dtype):
             for i in range(n):
                 rows[i] = first + i
             return
-        outside = _shuffled(rows, n, first, r)
-        if outside:  # rare: less than one row in sqrt(total)
-            total = _U32(r[TOTAL])
+        found, total = vector(q[3], n, np.uint32), _U32(r[TOTAL])
+        largest = _shuffled(found, n, first, r)
+        for i in range(n):
+            rows[i] = found[i]
+        if largest >= total:  # rare: less than one row in sqrt(total)
             a, b = _U32(r[SIDE_A]), _U32(r[SIDE_B])
-            inverse = 1.0 / np.float64(a)
+            inverse = _U32(_I64(0xFFFFFFFF) // r[SIDE_A])
             k0, k1, k2, k3 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2]), _U32(r[KEYS + 3])
             for i in range(n):
-                row = _U32(rows[i])
+                row = found[i]
                 while row >= total:
                     row = _feistel(row, a, b, inverse, k0, k1, k2, k3)
                 rows[i] = row
@@ -143,11 +145,11 @@ def fetch_ahead(source):
         n = min(r[ROWS], r[TOTAL] - first)
         if r[SHUFFLE] == 0 or n <= 0 or r[TOTAL] * row_bytes < FAR_BYTES:
             return
-        rows = vector(q[3], n, np.int64)
+        rows = vector(q[3], n, np.uint32)
         _shuffled(rows, n, first, r)
         last = r[TOTAL] - 1
         for i in range(n):
-            place = q[1] + min(rows[i], last) * row_bytes
+            place = q[1] + min(_I64(rows[i]), last) * row_bytes
             for line in range(0, used, 64):
                 prefetch_later(place + line)
             prefetch_later(place + used - 1)
@@ -300,7 +302,7 @@ _SOURCES = {
 @lowers("order")
 def lower_order(instruction, target: Target):
     """Lower the block's row numbers."""
-    return [Row("order", lambda: order(target.dtype), instruction.outputs)]
+    return [Row("order", lambda: order(target.dtype), (*instruction.outputs, SCRATCH))]
 
 
 @lowers("gather")
