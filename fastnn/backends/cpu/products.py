@@ -42,58 +42,50 @@ SMALL_PRODUCT = 1_000_000
 
 
 # --------------------------------------------------------------------------- copying to panels
-def _copy():
+@intrinsic
+def _copy(typingctx, source, used, target, dtype):
     """One vector of a panel: the first `used` numbers at `source`, zeros after them."""
 
-    @intrinsic
-    def copy(typingctx, source, used, target, dtype):
-        def codegen(context, builder, signature, args):
-            code = VectorCode(context, builder, dtype)
-            code.prefetch(code.at(args[0], AHEAD, BYTE), write=0)
-            code.store(code.masked_load(code.at(args[0], 0), code.first(args[1])), code.at(args[2], 0))
-            return context.get_dummy_value()
+    def codegen(context, builder, signature, args):
+        code = VectorCode(context, builder, dtype)
+        code.prefetch(code.at(args[0], AHEAD, BYTE), write=0)
+        code.store(code.masked_load(code.at(args[0], 0), code.first(args[1])), code.at(args[2], 0))
+        return context.get_dummy_value()
 
-        return types.void(types.int64, types.int64, types.int64, dtype), codegen
-
-    return copy
+    return types.void(types.int64, types.int64, types.int64, dtype), codegen
 
 
-def _turn():
+@intrinsic
+def _turn(typingctx, source, step, used, left, target, target_step, dtype):
     """As many vectors of a panel as a vector has lanes, from as many rows, `step` bytes apart.
 
     Only the first `used` rows are read, and of each the first `left` numbers; zeros come after these.
     """
 
-    @intrinsic
-    def turn(typingctx, source, step, used, left, target, target_step, dtype):
-        def codegen(context, builder, signature, args):
-            code = VectorCode(context, builder, dtype)
-            source, step, used, left, target, target_step, _ = args
-            mask, last = code.first(left), builder.sub(used, LONG(1))
-            rows = []
-            for i in range(code.lanes):
-                row = builder.select(builder.icmp_signed("<", LONG(i), last), LONG(i), last)
-                place = builder.mul(row, step)
-                code.prefetch(code.at(source, builder.add(place, LONG(TURN_AHEAD)), BYTE), write=0)
-                rows.append(code.masked_load(code.at(source, place), mask))
-            # log2(lanes) rounds of interleaving rows half the square apart exchange row and column
-            half = code.lanes // 2
-            kind = ir.VectorType(INT, code.lanes)
-            masks = [
-                ir.Constant(kind, [v for i in part for v in (i, i + code.lanes)])
-                for part in (range(half), range(half, code.lanes))
-            ]
-            for _ in range(code.lanes.bit_length() - 1):
-                rows = [
-                    builder.shuffle_vector(rows[i], rows[i + half], m) for i in range(half) for m in masks
-                ]
-            for i, row in enumerate(rows):
-                code.store(row, code.at(target, builder.mul(LONG(i), target_step)))
-            return context.get_dummy_value()
+    def codegen(context, builder, signature, args):
+        code = VectorCode(context, builder, dtype)
+        source, step, used, left, target, target_step, _ = args
+        mask, last = code.first(left), builder.sub(used, LONG(1))
+        rows = []
+        for i in range(code.lanes):
+            row = builder.select(builder.icmp_signed("<", LONG(i), last), LONG(i), last)
+            place = builder.mul(row, step)
+            code.prefetch(code.at(source, builder.add(place, LONG(TURN_AHEAD)), BYTE), write=0)
+            rows.append(code.masked_load(code.at(source, place), mask))
+        # log2(lanes) rounds of interleaving rows half the square apart exchange row and column
+        half = code.lanes // 2
+        kind = ir.VectorType(INT, code.lanes)
+        masks = [
+            ir.Constant(kind, [v for i in part for v in (i, i + code.lanes)])
+            for part in (range(half), range(half, code.lanes))
+        ]
+        for _ in range(code.lanes.bit_length() - 1):
+            rows = [builder.shuffle_vector(rows[i], rows[i + half], m) for i in range(half) for m in masks]
+        for i, row in enumerate(rows):
+            code.store(row, code.at(target, builder.mul(LONG(i), target_step)))
+        return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 6, dtype), codegen
-
-    return turn
+    return types.void(*[types.int64] * 6, dtype), codegen
 
 
 # --------------------------------------------------------------------------- tiles
@@ -158,25 +150,22 @@ def _sums(code: VectorCode, a, b, depth, height: int, panel: int):
     return sums
 
 
-def _put():
+@intrinsic
+def _put(typingctx, source, target, used, keep, dtype):
     """Write, or add, the first `used` numbers of one row of a tile to C."""
 
-    @intrinsic
-    def put(typingctx, source, target, used, keep, dtype):
-        def codegen(context, builder, signature, args):
-            code = VectorCode(context, builder, dtype)
-            source, target, used, keep, _ = args
-            for v in range(ACROSS):
-                left = builder.sub(used, LONG(v * code.lanes))
-                place = code.at(target, v * VECTOR_BYTES)
-                old = code.masked_load(place, code.first(builder.mul(left, keep)))
-                total = builder.fadd(old, code.load(code.at(source, v * VECTOR_BYTES)))
-                code.masked_store(total, place, code.first(left))
-            return context.get_dummy_value()
+    def codegen(context, builder, signature, args):
+        code = VectorCode(context, builder, dtype)
+        source, target, used, keep, _ = args
+        for v in range(ACROSS):
+            left = builder.sub(used, LONG(v * code.lanes))
+            place = code.at(target, v * VECTOR_BYTES)
+            old = code.masked_load(place, code.first(builder.mul(left, keep)))
+            total = builder.fadd(old, code.load(code.at(source, v * VECTOR_BYTES)))
+            code.masked_store(total, place, code.first(left))
+        return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 4, dtype), codegen
-
-    return put
+    return types.void(*[types.int64] * 4, dtype), codegen
 
 
 # --------------------------------------------------------------------------- the product
@@ -185,7 +174,6 @@ def _packing(dtype):
     size = np.dtype(dtype).itemsize
     lanes = VECTOR_BYTES // size
     across = ACROSS * lanes
-    copy, turn = _copy(), _turn()
 
     @inline_math
     def pack(source, step, turned, used, depth, padded, target, wide):
@@ -195,12 +183,12 @@ def _packing(dtype):
                 for j in range(0, wide, lanes):
                     left = depth - p if j < used else 0
                     to = target + (p * wide + j) * size
-                    turn(source + j * step + p * size, step, used - j, left, to, wide * size, dtype)
+                    _turn(source + j * step + p * size, step, used - j, left, to, wide * size, dtype)
         else:
             for p in range(padded):
                 for j in range(0, wide, lanes):
                     left = used - j if p < depth else 0
-                    copy(source + j * size + p * step, left, target + (p * wide + j) * size, dtype)
+                    _copy(source + j * size + p * step, left, target + (p * wide + j) * size, dtype)
 
     @inline_math
     def pack_all(b, step, turned, n, depth, padded, target):
@@ -219,7 +207,7 @@ def _strips(dtype, panel: int):
     """Return the function that multiplies one panel of A by all panels of B."""
     size = np.dtype(dtype).itemsize
     across = ACROSS * VECTOR_BYTES // size
-    put, tall, short = _put(), _tile(TALL, panel), _tile(SHORT, panel)
+    tall, short = _tile(TALL, panel), _tile(SHORT, panel)
 
     @inline_math
     def strip(a, b, depth, c, step, rows, n, high, keep, edge):
@@ -232,7 +220,7 @@ def _strips(dtype, panel: int):
                 short(a, b + j * depth * size, depth, to, to_step, add, dtype)
             if not whole:
                 for i in range(min(rows, high)):
-                    put(edge + i * across * size, c + i * step + j * size, n - j, keep, dtype)
+                    _put(edge + i * across * size, c + i * step + j * size, n - j, keep, dtype)
 
     return strip
 
