@@ -20,11 +20,10 @@ from llvmlite import ir
 from numba import types
 
 from fastnn.backends.cpu.jit import Kernel, compile_kernel, inline_math, intrinsic
-from fastnn.backends.cpu.vector_code import BYTE, INT, LONG, VectorCode, vector_bytes
+from fastnn.backends.cpu.vector_code import BYTE, INT, LONG, VECTOR_BYTES, VectorCode, has_avx512
 
-#: Rows of a tile, by the bytes of a vector: the tall one leaves registers for two vectors of B and one of A;
-#: short ones finish what tall ones cannot divide.
-HEIGHTS = {64: (12, 8), 32: (6, 4)}
+#: Rows of a tile: 12 leave registers for two vectors of B and one of A; short ones finish what is left over.
+TALL, SHORT = 12, 8
 #: Vectors across a tile: each number of A that is loaded is multiplied by two.
 ACROSS = 2
 UNROLLED = 4
@@ -43,62 +42,54 @@ SMALL_PRODUCT = 1_000_000
 
 
 # --------------------------------------------------------------------------- copying to panels
-def _copy(width: int):
+@intrinsic
+def _copy(typingctx, source, used, target, dtype):
     """One vector of a panel: the first `used` numbers at `source`, zeros after them."""
 
-    @intrinsic
-    def copy(typingctx, source, used, target, dtype):
-        def codegen(context, builder, signature, args):
-            code = VectorCode(context, builder, dtype, width)
-            code.prefetch(code.at(args[0], AHEAD, BYTE), write=0)
-            code.store(code.masked_load(code.at(args[0], 0), code.first(args[1])), code.at(args[2], 0))
-            return context.get_dummy_value()
+    def codegen(context, builder, signature, args):
+        code = VectorCode(context, builder, dtype)
+        code.prefetch(code.at(args[0], AHEAD, BYTE), write=0)
+        code.store(code.masked_load(code.at(args[0], 0), code.first(args[1])), code.at(args[2], 0))
+        return context.get_dummy_value()
 
-        return types.void(types.int64, types.int64, types.int64, dtype), codegen
-
-    return copy
+    return types.void(types.int64, types.int64, types.int64, dtype), codegen
 
 
-def _turn(width: int):
+@intrinsic
+def _turn(typingctx, source, step, used, left, target, target_step, dtype):
     """As many vectors of a panel as a vector has lanes, from as many rows, `step` bytes apart.
 
     Only the first `used` rows are read, and of each the first `left` numbers; zeros come after these.
     """
 
-    @intrinsic
-    def turn(typingctx, source, step, used, left, target, target_step, dtype):
-        def codegen(context, builder, signature, args):
-            code = VectorCode(context, builder, dtype, width)
-            source, step, used, left, target, target_step, _ = args
-            mask, last = code.first(left), builder.sub(used, LONG(1))
-            rows = []
-            for i in range(code.lanes):
-                row = builder.select(builder.icmp_signed("<", LONG(i), last), LONG(i), last)
-                place = builder.mul(row, step)
-                code.prefetch(code.at(source, builder.add(place, LONG(TURN_AHEAD)), BYTE), write=0)
-                rows.append(code.masked_load(code.at(source, place), mask))
-            # log2(lanes) rounds of interleaving rows half the square apart exchange row and column
-            half = code.lanes // 2
-            kind = ir.VectorType(INT, code.lanes)
-            masks = [
-                ir.Constant(kind, [v for i in part for v in (i, i + code.lanes)])
-                for part in (range(half), range(half, code.lanes))
-            ]
-            for _ in range(code.lanes.bit_length() - 1):
-                rows = [
-                    builder.shuffle_vector(rows[i], rows[i + half], m) for i in range(half) for m in masks
-                ]
-            for i, row in enumerate(rows):
-                code.store(row, code.at(target, builder.mul(LONG(i), target_step)))
-            return context.get_dummy_value()
+    def codegen(context, builder, signature, args):
+        code = VectorCode(context, builder, dtype)
+        source, step, used, left, target, target_step, _ = args
+        mask, last = code.first(left), builder.sub(used, LONG(1))
+        rows = []
+        for i in range(code.lanes):
+            row = builder.select(builder.icmp_signed("<", LONG(i), last), LONG(i), last)
+            place = builder.mul(row, step)
+            code.prefetch(code.at(source, builder.add(place, LONG(TURN_AHEAD)), BYTE), write=0)
+            rows.append(code.masked_load(code.at(source, place), mask))
+        # log2(lanes) rounds of interleaving rows half the square apart exchange row and column
+        half = code.lanes // 2
+        kind = ir.VectorType(INT, code.lanes)
+        masks = [
+            ir.Constant(kind, [v for i in part for v in (i, i + code.lanes)])
+            for part in (range(half), range(half, code.lanes))
+        ]
+        for _ in range(code.lanes.bit_length() - 1):
+            rows = [builder.shuffle_vector(rows[i], rows[i + half], m) for i in range(half) for m in masks]
+        for i, row in enumerate(rows):
+            code.store(row, code.at(target, builder.mul(LONG(i), target_step)))
+        return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 6, dtype), codegen
-
-    return turn
+    return types.void(*[types.int64] * 6, dtype), codegen
 
 
 # --------------------------------------------------------------------------- tiles
-def _tile(width: int, height: int, panel: int):
+def _tile(height: int, panel: int):
     """C (+)= a panel of A times a panel of B, for `height` rows `step` bytes apart, two vectors across.
 
     `panel` is the bytes of one k in A's panel; `depth`, how many there are, is a multiple of UNROLLED.
@@ -107,10 +98,10 @@ def _tile(width: int, height: int, panel: int):
     @intrinsic
     def tile(typingctx, a, b, depth, c, step, keep, dtype):
         def codegen(context, builder, signature, args):
-            code = VectorCode(context, builder, dtype, width)
+            code = VectorCode(context, builder, dtype)
             a, b, depth, c, step, keep, _ = args
             places = [
-                builder.add(builder.mul(step, LONG(i)), LONG(v * width))
+                builder.add(builder.mul(step, LONG(i)), LONG(v * VECTOR_BYTES))
                 for i in range(height)
                 for v in range(ACROSS)
             ]
@@ -142,14 +133,14 @@ def _sums(code: VectorCode, a, b, depth, height: int, panel: int):
     now = [builder.phi(value.type) for value in begin]
     left, a, b, *sums = now
     for step in range(UNROLLED):
-        offset = step * ACROSS * code.width
-        vectors = [code.load(code.at(b, offset + v * code.width)) for v in range(ACROSS)]
+        offset = step * ACROSS * VECTOR_BYTES
+        vectors = [code.load(code.at(b, offset + v * VECTOR_BYTES)) for v in range(ACROSS)]
         for i in range(height):
             number = builder.load(code.at(a, step * panel + i * code.size, code.number))
             factor = code.splat(number, code.kind)
             for v, vector in enumerate(vectors):
                 sums[i * ACROSS + v] = code.fma(factor, vector, sums[i * ACROSS + v])
-    steps = (-UNROLLED, UNROLLED * panel, UNROLLED * ACROSS * code.width)
+    steps = (-UNROLLED, UNROLLED * panel, UNROLLED * ACROSS * VECTOR_BYTES)
     after = [builder.add(value, LONG(by)) for value, by in zip((left, a, b), steps, strict=True)] + sums
     for phi, first, then in zip(now, begin, after, strict=True):
         phi.add_incoming(first, entry)
@@ -159,34 +150,30 @@ def _sums(code: VectorCode, a, b, depth, height: int, panel: int):
     return sums
 
 
-def _put(width: int):
+@intrinsic
+def _put(typingctx, source, target, used, keep, dtype):
     """Write, or add, the first `used` numbers of one row of a tile to C."""
 
-    @intrinsic
-    def put(typingctx, source, target, used, keep, dtype):
-        def codegen(context, builder, signature, args):
-            code = VectorCode(context, builder, dtype, width)
-            source, target, used, keep, _ = args
-            for v in range(ACROSS):
-                left = builder.sub(used, LONG(v * code.lanes))
-                place = code.at(target, v * width)
-                old = code.masked_load(place, code.first(builder.mul(left, keep)))
-                total = builder.fadd(old, code.load(code.at(source, v * width)))
-                code.masked_store(total, place, code.first(left))
-            return context.get_dummy_value()
+    def codegen(context, builder, signature, args):
+        code = VectorCode(context, builder, dtype)
+        source, target, used, keep, _ = args
+        for v in range(ACROSS):
+            left = builder.sub(used, LONG(v * code.lanes))
+            place = code.at(target, v * VECTOR_BYTES)
+            old = code.masked_load(place, code.first(builder.mul(left, keep)))
+            total = builder.fadd(old, code.load(code.at(source, v * VECTOR_BYTES)))
+            code.masked_store(total, place, code.first(left))
+        return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 4, dtype), codegen
-
-    return put
+    return types.void(*[types.int64] * 4, dtype), codegen
 
 
 # --------------------------------------------------------------------------- the product
-def _packing(dtype, width: int):
+def _packing(dtype):
     """Return the functions that copy a panel, and all panels of a block of B."""
     size = np.dtype(dtype).itemsize
-    lanes = width // size
+    lanes = VECTOR_BYTES // size
     across = ACROSS * lanes
-    copy, turn = _copy(width), _turn(width)
 
     @inline_math
     def pack(source, step, turned, used, depth, padded, target, wide):
@@ -196,12 +183,12 @@ def _packing(dtype, width: int):
                 for j in range(0, wide, lanes):
                     left = depth - p if j < used else 0
                     to = target + (p * wide + j) * size
-                    turn(source + j * step + p * size, step, used - j, left, to, wide * size, dtype)
+                    _turn(source + j * step + p * size, step, used - j, left, to, wide * size, dtype)
         else:
             for p in range(padded):
                 for j in range(0, wide, lanes):
                     left = used - j if p < depth else 0
-                    copy(source + j * size + p * step, left, target + (p * wide + j) * size, dtype)
+                    _copy(source + j * size + p * step, left, target + (p * wide + j) * size, dtype)
 
     @inline_math
     def pack_all(b, step, turned, n, depth, padded, target):
@@ -216,42 +203,40 @@ def _packing(dtype, width: int):
     return pack, pack_all
 
 
-def _strips(dtype, width: int, panel: int):
+def _strips(dtype, panel: int):
     """Return the function that multiplies one panel of A by all panels of B."""
     size = np.dtype(dtype).itemsize
-    across, tallest = ACROSS * width // size, HEIGHTS[width][0]
-    put = _put(width)
-    tall, short = (_tile(width, height, panel) for height in HEIGHTS[width])
+    across = ACROSS * VECTOR_BYTES // size
+    tall, short = _tile(TALL, panel), _tile(SHORT, panel)
 
     @inline_math
     def strip(a, b, depth, c, step, rows, n, high, keep, edge):
         for j in range(0, n, across):
             whole = rows >= high and n - j >= across
             to, to_step, add = (c + j * size, step, keep) if whole else (edge, across * size, 0)
-            if high == tallest:
+            if high == TALL:
                 tall(a, b + j * depth * size, depth, to, to_step, add, dtype)
             else:
                 short(a, b + j * depth * size, depth, to, to_step, add, dtype)
             if not whole:
                 for i in range(min(rows, high)):
-                    put(edge + i * across * size, c + i * step + j * size, n - j, keep, dtype)
+                    _put(edge + i * across * size, c + i * step + j * size, n - j, keep, dtype)
 
     return strip
 
 
-def product(dtype, width: int) -> Callable:
+def product(dtype) -> Callable:
     """C (+)= A B: q = [m, n, k, A, its stride, B, its stride, C, its stride, turned, add, workspace].
 
     Strides are leading dimensions, in numbers; `turned` is the sum of A_TURNED and B_TURNED.
     The workspace has WORKSPACE_BYTES.
     """
     size = np.dtype(dtype).itemsize
-    lanes = width // size
-    TALL, SHORT = HEIGHTS[width]
+    lanes = VECTOR_BYTES // size
     WIDE, DEPTH = ACROSS * lanes, DEPTH_BYTES // size
     HIGH = -(-TALL // lanes) * lanes  # A's panel has whole vectors
-    pack, pack_all = _packing(dtype, width)
-    strip = _strips(dtype, width, HIGH * size)
+    pack, pack_all = _packing(dtype)
+    strip = _strips(dtype, HIGH * size)
 
     def kernel(q, r):
         m, n, k = q[0], q[1], q[2]
@@ -286,30 +271,24 @@ def product(dtype, width: int) -> Callable:
     return kernel
 
 
-_WIDTH = vector_bytes()
-
-
-def product_kernel(dtype: Any) -> Kernel | None:
-    """Return the kernel of `product` for this host's vectors, or None where BLAS is used alone."""
-    if _WIDTH == 0:
-        return None
+def product_kernel(dtype: Any) -> Kernel:
+    """Return the kernel of `product`; processors without AVX-512 run it too, more slowly than BLAS."""
     kind = np.dtype(dtype)
-    return compile_kernel(f"product({kind},{_WIDTH})", lambda: product(kind.type, _WIDTH), exact=True)
+    return compile_kernel(f"product({kind})", lambda: product(kind.type), exact=True)
 
 
 def product_address(dtype: Any, inputs: int, units: int) -> int:
-    """Return the address of our product, or 0 where weights of this shape are BLAS' own.
+    """Return the address of our product, or 0 where BLAS multiplies by weights of this shape.
 
     Below 64 x 64 there is little to gain, and nothing to be compiled for it.
     """
-    kernel = product_kernel(dtype) if inputs * units >= 64 * 64 else None
-    return 0 if kernel is None else kernel.address
+    return product_kernel(dtype).address if has_avx512() and inputs * units >= 64 * 64 else 0
 
 
 @inline_math
 def is_ours(address, m, n, k, size):
     """Whether our product, of numbers of `size` bytes, is the faster: it is large, and C fills its tiles."""
-    wide = ACROSS * _WIDTH // size
+    wide = ACROSS * VECTOR_BYTES // size
     return address != 0 and m * n * k > SMALL_PRODUCT and (n + wide - 1) // wide * wide * 7 <= n * 8
 
 

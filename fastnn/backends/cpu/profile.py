@@ -15,6 +15,7 @@ from fastnn.backends.cpu.blas import gemm_address, one_thread
 from fastnn.backends.cpu.jit import call_kernel, compile_kernel, pointer, vector
 from fastnn.backends.cpu.lowering import Row, Target
 from fastnn.backends.cpu.products import WORKSPACE_BYTES, product_kernel
+from fastnn.backends.cpu.vector_code import has_avx512
 from fastnn.program import Instruction, Program, Ref, product_flops
 
 #: How long one row, and the whole step each way, is measured.
@@ -77,7 +78,7 @@ def gemm_rate(dtype: str) -> float:
     True
     """
     works = [(side, _product(dtype, side)) for side in GEMM_SIDES]
-    works += [(side, _own_product(dtype, side)) for side in GEMM_SIDES if product_kernel(dtype) is not None]
+    works += [(side, _own_product(dtype, side)) for side in GEMM_SIDES if has_avx512()]
     with one_thread():
         return max(2 * side**3 / _best(work, ROW_SECONDS / 2) for _ in range(PASSES) for side, work in works)
 
@@ -99,7 +100,6 @@ def _product(dtype: str, n: int) -> Callable[[], None]:
 
 def _own_product(dtype: str, n: int) -> Callable[[], None]:
     kernel = product_kernel(dtype)
-    assert kernel is not None
     a = np.random.default_rng(0).standard_normal((n, n)).astype(dtype)
     c, workspace = np.empty_like(a), np.empty(WORKSPACE_BYTES, np.uint8)
 

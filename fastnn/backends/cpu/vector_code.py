@@ -12,26 +12,27 @@ from numba.core import cgutils
 LONG, INT, BYTE, BIT = ir.IntType(64), ir.IntType(32), ir.IntType(8), ir.IntType(1)
 
 
+#: Bytes of a vector: AVX-512's.
+VECTOR_BYTES = 64
+
+
 @functools.cache
-def vector_bytes() -> int:
-    """Return the width of this host's vectors: 64 with AVX-512, 32 with AVX2, 0 where BLAS is used alone."""
+def has_avx512() -> bool:
+    """Whether this host's compiler may use vectors of 64 bytes."""
     features = os.environ.get("NUMBA_CPU_FEATURES")
     if features is None:
         features = llvm.get_host_cpu_features().flatten()
-    names = set(features.split(","))
-    if "+avx512f" in names:
-        return 64
-    return 32 if {"+avx2", "+fma"} <= names else 0
+    return "+avx512f" in features.split(",")
 
 
 class VectorCode:
     """Writes vector instructions for numbers of one dtype."""
 
-    def __init__(self, context, builder, dtype, width: int):
-        self.builder, self.width = builder, width
+    def __init__(self, context, builder, dtype):
+        self.builder = builder
         self.number = context.get_data_type(dtype.dtype)
         self.size = dtype.dtype.bitwidth // 8
-        self.lanes = width // self.size
+        self.lanes = VECTOR_BYTES // self.size
         self.kind = ir.VectorType(self.number, self.lanes)
         self.mask = ir.VectorType(BIT, self.lanes)
         self.zero = ir.Constant(self.kind, None)

@@ -1,4 +1,4 @@
-"""Our own product of matrices, called alone: all edges and forms, both widths of vectors, who calls it."""
+"""Our own product of matrices, called alone: all edges and forms; and who calls it."""
 
 import subprocess
 import sys
@@ -9,21 +9,15 @@ import pytest
 
 from fastnn import Sequential, layers, ops, optimizers
 from fastnn.backends.cpu import products
-from fastnn.backends.cpu.jit import compile_kernel
-from fastnn.backends.cpu.vector_code import vector_bytes
+from fastnn.backends.cpu.vector_code import has_avx512
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-each_width = pytest.mark.parametrize("width", [64, 32])
 each_form = pytest.mark.parametrize("turned", [0, products.A_TURNED, products.B_TURNED, 3])
 
 
-def multiply(a, b, c, width, turned=0, add=0):
-    """C (+)= A B by the kernel for vectors of `width` bytes; A, B or C may be columns of something wider."""
-    if vector_bytes() < width:
-        pytest.skip(f"this processor has no vectors of {width} bytes")
-    dtype = c.dtype.type
-    name = f"product({c.dtype},{width})"
-    kernel = compile_kernel(name, lambda: products.product(dtype, width), exact=True)
+def multiply(a, b, c, turned=0, add=0):
+    """C (+)= A B by our kernel; A, B or C may be columns of something wider."""
+    kernel = products.product_kernel(c.dtype)
     (m, n), k = c.shape, a.shape[1]
     workspace = np.full(products.WORKSPACE_BYTES, 255, np.uint8)  # NaN wherever it is read unwritten
     a_held = a.T if turned & products.A_TURNED else a
@@ -59,10 +53,9 @@ DEPTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33]
 
 
 @each_form
-@each_width
 @each_dtype
-def test_every_edge(dtype, width, turned):
-    rng = np.random.default_rng(width)
+def test_every_edge(dtype, turned):
+    rng = np.random.default_rng(2)
     shapes = [(m, int(rng.choice(COLUMNS)), int(rng.choice(DEPTHS))) for m in ROWS for _ in range(4)]
     shapes += [(13, n, 9) for n in COLUMNS] + [(13, 33, k) for k in DEPTHS]
     for m, n, k in shapes:
@@ -71,33 +64,31 @@ def test_every_edge(dtype, width, turned):
             c = wide(m, n, dtype, 77)
             frame = c.base.copy()
             c[...] = 3 if add else np.nan
-            multiply(a, b, c, width, turned, add)
+            multiply(a, b, c, turned, add)
             inside = frame[:m, 3 : 3 + n]
             inside[...] = a.astype(np.float64) @ b.astype(np.float64) + 3 * add
             np.testing.assert_array_equal(c.base, frame, err_msg=f"{m} x {n} x {k}, add {add}")
 
 
 @each_form
-@each_width
 @each_dtype
 @pytest.mark.parametrize(
     "shape", [(26, 40, 383), (26, 40, 385), (14, 70, 1153), (25, 1100, 390), (9, 33_000, 5)]
 )
-def test_several_runs_of_k_and_blocks_of_columns(dtype, width, turned, shape):
+def test_several_runs_of_k_and_blocks_of_columns(dtype, turned, shape):
     a, b = operands(*shape, dtype, turned)
     for add in (0, 1):
         c = np.full(shape[:2], 3 if add else np.nan, dtype)
-        multiply(a, b, c, width, turned, add)
+        multiply(a, b, c, turned, add)
         np.testing.assert_array_equal(c, a.astype(np.float64) @ b.astype(np.float64) + 3 * add)
 
 
-@each_width
 @each_dtype
-def test_rounding_is_that_of_a_sum_in_order(dtype, width):
+def test_rounding_is_that_of_a_sum_in_order(dtype):
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=(40, 900)).astype(dtype), rng.normal(size=(900, 70)).astype(dtype)
     c = np.empty((40, 70), dtype)
-    multiply(a, b, c, width)
+    multiply(a, b, c)
     exact = a.astype(np.longdouble) @ b.astype(np.longdouble)
     bound = 900 * np.finfo(dtype).eps * (np.abs(a) @ np.abs(b))
     assert (np.abs(c - exact) <= bound / 8).all()
@@ -107,32 +98,30 @@ def test_rounding_is_that_of_a_sum_in_order(dtype, width):
 @each_dtype
 def test_where_a_number_stands_does_not_change_its_bits(dtype, turned):
     """So neither blocks of rows, nor slabs of columns, nor threads would."""
-    width = vector_bytes()
     rng = np.random.default_rng(4)
     a, b = operands(61, 85, 410, dtype, turned)
     a[...], b[...] = rng.normal(size=a.shape), rng.normal(size=b.shape)
     whole = np.empty((61, 85), dtype)
-    multiply(a, b, whole, width, turned)
+    multiply(a, b, whole, turned)
     for rows, columns in (
         (slice(0, 1), slice(0, 85)),
         (slice(3, 29), slice(20, 21)),
         (slice(50, 61), slice(7, 84)),
     ):
         part = np.empty_like(whole[rows, columns])
-        multiply(a[rows], b[:, columns], part, width, turned)
+        multiply(a[rows], b[:, columns], part, turned)
         np.testing.assert_array_equal(part, whole[rows, columns])
 
 
 @each_form
-@each_width
 @each_dtype
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_stays_in_its_row_and_column(dtype, width, turned, value):
+def test_what_is_not_finite_stays_in_its_row_and_column(dtype, turned, value):
     a, b = operands(29, 45, 37, dtype, turned)
     a[...], b[...] = np.abs(a) + 1, np.abs(b) + 1
     a[17, 36], b[20, 44] = value, value
     c = np.empty((29, 45), dtype)
-    multiply(a, b, c, width, turned)
+    multiply(a, b, c, turned)
     with np.errstate(invalid="ignore"):  # NumPy's BLAS multiplies by the zeros of its own margins
         expected = a.astype(np.float64) @ b.astype(np.float64)
     np.testing.assert_array_equal(c, expected)
@@ -147,7 +136,7 @@ def test_nothing_is_read_or_written_beyond_the_operands():
         import ctypes, mmap, sys
         import numpy as np
         sys.path.insert(0, sys.argv[1])
-        from test_products import multiply, vector_bytes
+        from test_products import multiply
         libc, keep = ctypes.CDLL(None, use_errno=True), []
 
         def guarded(rows, columns, dtype):
@@ -162,18 +151,15 @@ def test_nothing_is_read_or_written_beyond_the_operands():
             return array.reshape(rows, columns)
 
         for dtype in (np.float32, np.float64):
-            for width in {32, vector_bytes()}:
-                for turned in range(4):
-                    for m, n, k in ((1, 1, 1), (13, 33, 5), (27, 45, 19), (7, 31, 401)):
-                        a = guarded(*((k, m) if turned & 1 else (m, k)), dtype)
-                        b = guarded(*((n, k) if turned & 2 else (k, n)), dtype)
-                        c = guarded(m, n, dtype)
-                        multiply(a.T if turned & 1 else a, b.T if turned & 2 else b, c, width, turned, 1)
-                        assert (c == k + 1).all()
+            for turned in range(4):
+                for m, n, k in ((1, 1, 1), (13, 33, 5), (27, 45, 19), (7, 31, 401)):
+                    a = guarded(*((k, m) if turned & 1 else (m, k)), dtype)
+                    b = guarded(*((n, k) if turned & 2 else (k, n)), dtype)
+                    c = guarded(m, n, dtype)
+                    multiply(a.T if turned & 1 else a, b.T if turned & 2 else b, c, turned, 1)
+                    assert (c == k + 1).all()
         print("untouched")
     """
-    if vector_bytes() == 0:
-        pytest.skip("this processor uses BLAS alone")
     folder = str(__file__).rpartition("/")[0]
     found = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), folder], capture_output=True, text=True, timeout=120
@@ -184,7 +170,7 @@ def test_nothing_is_read_or_written_beyond_the_operands():
 # --------------------------------------------------------------------------- who calls it
 def test_which_products_are_ours():
     address = products.product_address(np.float32, 64, 64)
-    assert (address != 0) == (vector_bytes() != 0)
+    assert (address != 0) == (has_avx512())
     assert products.product_address(np.float32, 63, 64) == 0, "a small layer does not compile it"
     ask = products.is_ours.py_func
     assert ask(1, 128, 128, 64, 4) and not ask(1, 128, 64, 64, 4), "BLAS has a way of its own for small ones"
