@@ -30,6 +30,10 @@ _TILE_ROWS = 1024
 _BUFFER_BYTES = 1 << 20
 #: Of each file, what is hashed: so many blocks of 1 MiB, spread evenly.
 _HASHED_BLOCKS = 64
+#: Rows that are looked at before a training.
+_SAMPLE_ROWS = 1024
+#: Files that are open at a time.
+_MOST_OPEN = 8
 
 
 class _Unit(NamedTuple):
@@ -161,10 +165,25 @@ class FileSource(Source):
 
     def read(self, unit: int) -> Iterator[Piece]:
         """Go through a row group, at most 65,536 rows at a time."""
-        at = self._units[unit]
+        with _Opened(self._used) as opened:
+            yield from self._read(self._units[unit], opened, PIECE_ROWS)
+
+    def pieces(self, seed: int, epoch: int, shuffle: bool) -> Any:
+        """Go through an epoch; a file is opened once, not once for each of its row groups."""
+        with _Opened(self._used) as opened:
+            for unit in self._order(seed, epoch, shuffle):
+                yield from self._read(self._units[unit], opened, PIECE_ROWS)
+
+    def sample(self) -> Piece:
+        """Return the first rows, without reading all of a row group."""
+        with _Opened(self._used) as opened:
+            return next(self._read(self._units[0], opened, _SAMPLE_ROWS))
+
+    def _read(self, at: _Unit, opened: _Opened, rows: int) -> Iterator[Piece]:
+        """Go through a unit, at most so many rows at a time."""
         first = 0
         with _reading(at.path):
-            for batch in _batches(at, self._used):
+            for batch in opened.batches(at, rows):
                 cut = f"{at}, from row {first}" if first else str(at)
                 columns = {name: self._column(batch, name, at, first) for name in self._used}
                 yield Piece(
@@ -341,16 +360,46 @@ def _units(path: Path, name: str) -> list[_Unit]:
     return [_Unit(path, number, rows) for number, rows in enumerate(groups) if rows]
 
 
-def _batches(at: _Unit, names: list[str]) -> Iterator[Any]:
-    """Go through the rows of a unit, as record batches."""
-    if _is_parquet(at.path):
-        with _parquet_file(at.path) as file:
-            yield from file.iter_batches(PIECE_ROWS, row_groups=[at.number], columns=names)
-        return
-    with _arrow_file(at.path, names) as reader:
-        batch = reader.get_batch(at.number)
-    for start in range(0, batch.num_rows, PIECE_ROWS):
-        yield batch.slice(start, PIECE_ROWS)
+class _Opened:
+    """Files that are read from, a few of them kept open: to open one is to read where everything in it is.
+
+    Parameters
+    ----------
+    names : list of str
+        The columns that are read.
+    """
+
+    def __init__(self, names: list[str]):
+        self._names = names
+        self._files: dict[Path, tuple[Any, contextlib.ExitStack]] = {}
+
+    def __enter__(self) -> _Opened:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        while self._files:
+            self._files.popitem()[1][1].close()
+
+    def _file(self, path: Path) -> Any:
+        if path not in self._files:
+            if len(self._files) == _MOST_OPEN:
+                self._files.pop(next(iter(self._files)))[1].close()
+            stack = contextlib.ExitStack()
+            opening = _parquet_file(path) if _is_parquet(path) else _arrow_file(path, self._names)
+            self._files[path] = stack.enter_context(opening), stack
+        return self._files[path][0]
+
+    def batches(self, at: _Unit, rows: int) -> Iterator[Any]:
+        """Go through a unit, as record batches of at most so many rows."""
+        file = self._file(at.path)
+        if _is_parquet(at.path):
+            yield from file.iter_batches(
+                rows, row_groups=[at.number], columns=self._names, use_threads=False
+            )
+            return
+        batch = file.get_batch(at.number)
+        for start in range(0, batch.num_rows, rows):
+            yield batch.slice(start, rows)
 
 
 def _dtype_of(type_: Any, path: Path, name: str) -> np.dtype:
