@@ -126,6 +126,7 @@ class Feed:
         self._ring, self._next = [table.arrays() for table in tables], 0
         self._running: Prefetched | None = None
         self._of: tuple[int, int] | None = None
+        self._epochs_left = 0
 
     def _capacity(self, like: Table) -> int:
         """Return the rows of a block: whole batches."""
@@ -147,21 +148,35 @@ class Feed:
         return read_table(self._model, piece.x, piece.y, piece.sample_weight, self._class_weight, where)
 
     # ------------------------------------------------------------------ the consumer's side
-    def begin(self, seed: int = 0, epoch: int = 0) -> None:
-        """Begin to read an epoch, unless that has been done ahead."""
+    def begin(self, seed: int = 0, epoch: int = 0, epochs: int = 1, early: bool = False) -> None:
+        """Begin to read an epoch, unless that has been begun already.
+
+        Parameters
+        ----------
+        seed, epoch : int
+            What the order depends on.
+        epochs : int, default 1
+            So many are read, one after the other; each has to be begun.
+        early : bool, default False
+            Whether rows that are waited for are handed over before their block is full, where they have
+            their places already.
+        """
         if self._of != (seed, epoch):
             self.close()
-            self._of = (seed, epoch)
-            self._running = Prefetched(self._blocks(seed, epoch), BLOCKS - 2)
+            self._of, self._epochs_left = (seed, epoch), epochs
+            self._running = Prefetched(self._blocks(seed, epoch, epochs, early), BLOCKS - 2)
 
     def take(self) -> Block:
         """Return the next block; the one before it is overwritten."""
-        assert self._running is not None
+        assert self._running is not None and self._of is not None
         block: Block | None = self._running.take()
         if block is None:
             raise DataError(f"{self._where}{self.source!r}: expected at least one batch. Received: none.")
         if block.last:
-            self.close()
+            self._epochs_left -= 1
+            self._of = self._of[0], self._of[1] + 1
+            if not self._epochs_left:
+                self.close()
         return block
 
     def close(self) -> None:
@@ -171,15 +186,25 @@ class Feed:
             running.close()
 
     # ------------------------------------------------------------------ the thread's side
-    def _blocks(self, seed: int, epoch: int) -> Generator[Block, None, None]:
-        pieces = self.source.pieces(seed, epoch, self.shuffle)
-        return self._of_batches(pieces) if self.source.batched else self._of_rows(pieces, seed, epoch)
+    def _blocks(self, seed: int, epoch: int, epochs: int, early: bool) -> Generator[Block, None, None]:
+        for number in range(epoch, epoch + epochs):
+            pieces, block = self.source.pieces(seed, number, self.shuffle), None
+            for block in (
+                self._of_batches(pieces)
+                if self.source.batched
+                else self._of_rows(pieces, seed, number, early)
+            ):
+                yield block
+            if block is None:
+                return
 
-    def _of_rows(self, pieces: Iterator[Piece], seed: int, epoch: int) -> Generator[Block, None, None]:
+    def _of_rows(
+        self, pieces: Iterator[Piece], seed: int, epoch: int, early: bool
+    ) -> Generator[Block, None, None]:
         """Fill blocks to the last row; shuffled, a row is written where the block's order puts it."""
         assert self.rows is not None and self._all_rows is not None
-        all_rows = self._all_rows if self.shuffle else self.rows
-        start = filled = size = 0
+        all_rows, batch = self._all_rows if self.shuffle else self.rows, self.batch_size
+        start = filled = handed = size = 0
         order = None
         for piece in pieces:
             arrays = self._arrays(piece)
@@ -196,16 +221,23 @@ class Feed:
                     room[rows] = array[at : at + count]
                 filled, at = filled + count, at + count
                 if filled == size:
-                    rows_wanted = min(size, self.rows - start)
-                    start, filled = start + size, 0
-                    last = start >= self.rows
-                    yield Block(block, rows_wanted, self.batch_size, last)
+                    rows_wanted, last = min(size, self.rows - start), start + size >= self.rows
+                    yield Block([room[handed:] for room in block], rows_wanted - handed, batch, last)
                     if last:
                         return
+                    start, filled, handed = start + size, 0, 0
+            ready = filled - filled % batch
+            if early and order is None and ready > handed and self._waited_for():
+                yield Block([room[handed:] for room in block], ready - handed, batch, False)
+                handed = ready
         raise DataError(
             f"{self._where}{self.source!r} has changed: expected {self._all_rows} rows. Received: "
             f"{start + filled}."
         )
+
+    def _waited_for(self) -> bool:
+        """Whether the consumer has nothing to do."""
+        return self._running is None or self._running.waited_for
 
     def _of_batches(self, pieces: Iterator[Piece]) -> Generator[Block, None, None]:
         """Fill blocks with batches of equal size, as long as another block is ready."""
