@@ -18,11 +18,6 @@ class Prefetched:
     depth : int, default 1
         So many items may wait, beside the one being made.
 
-    Attributes
-    ----------
-    waited_for : bool
-        Whether the consumer waits for an item.
-
     Notes
     -----
     An exception of the generator is raised by :meth:`take`, with the traceback of the thread. Nothing is
@@ -42,7 +37,6 @@ class Prefetched:
         self._ready: deque[Any] = deque()
         self._changed = threading.Condition()
         self._ended = self._closed = False
-        self.waited_for = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="fastnn prefetch", daemon=True)
         self._thread.start()
@@ -78,9 +72,7 @@ class Prefetched:
         """Return the next item, or None at the end; raise what the generator raised."""
         with self._changed:
             while not self._ready and not self._ended:
-                self.waited_for = True
                 self._changed.wait()
-            self.waited_for = False
             if self._ready:
                 item = self._ready.popleft()
                 self._changed.notify_all()

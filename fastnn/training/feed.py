@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.errors import DataError, DtypeError
+from fastnn.errors import DataError, DtypeError, FastnnError
+from fastnn.rows.bunch import Bunch
 from fastnn.rows.prefetch import Prefetched
 from fastnn.rows.stream import UNITS, Piece, Source, order_of
 from fastnn.training.table import Table, read_inputs, read_table
 
 #: A block has at most so many rows and bytes, but at least one batch.
 BLOCK_ROWS, BLOCK_BYTES = 1 << 16, 32 << 20
+#: Batches are checked together up to so many rows.
+BUNCH_ROWS = 4096
 #: One is filled, one waits, one is trained on.
 BLOCKS = 3
 #: Rows of an epoch whose end is not known yet.
@@ -158,8 +161,8 @@ class Feed:
         epochs : int, default 1
             So many are read, one after the other; each has to be begun.
         early : bool, default False
-            Whether rows that are waited for are handed over before their block is full, where they have
-            their places already.
+            Whether rows whose places are known are handed over before their block is full, if no other is
+            ready.
         """
         if self._of != (seed, epoch):
             self.close()
@@ -227,7 +230,7 @@ class Feed:
                         return
                     start, filled, handed = start + size, 0, 0
             ready = filled - filled % batch
-            if early and order is None and ready > handed and self._waited_for():
+            if early and order is None and ready > handed and self._nothing_ready():
                 yield Block([room[handed:] for room in block], ready - handed, batch, False)
                 handed = ready
         raise DataError(
@@ -235,33 +238,69 @@ class Feed:
             f"{start + filled}."
         )
 
-    def _waited_for(self) -> bool:
-        """Whether the consumer has nothing to do."""
-        return self._running is None or self._running.waited_for
-
     def _of_batches(self, pieces: Iterator[Piece]) -> Generator[Block, None, None]:
         """Fill blocks with batches of equal size, as long as another block is ready."""
         block: list[np.ndarray] = []
         filled = size = 0
         try:
-            for piece, last in self._with_last(pieces):
-                arrays = self._arrays(piece)
+            for arrays, each, last in self._checked(pieces):
                 count = len(arrays[0])
-                if filled and (count != size or filled + count > len(block[0])):
+                if filled and (each != size or filled + count > len(block[0])):
                     yield Block(block, filled, size, False)
                     filled = 0
                 if not filled:
-                    block, size = self._memory(), count
+                    block, size = self._memory(), each
                 for room, array in zip(block, arrays, strict=True):
                     room[filled : filled + count] = array
                 filled += count
-                if last or self._running is None or self._running.empty:
+                if last or self._nothing_ready():
                     yield Block(block, filled, size, last)
                     filled = 0
         except Exception:
             if filled:  # training gets as far as the batches were good
                 yield Block(block, filled, size, False)
             raise
+
+    def _checked(self, pieces: Iterator[Piece]) -> Iterator[tuple[list[np.ndarray], int, bool]]:
+        """Check batches, as many of one form at once as are drawn before another block is needed.
+
+        Yields their arrays, the rows of each, and whether they are the epoch's last.
+        """
+        bunch = Bunch(min(max(BUNCH_ROWS, self.batch_size), len(self._ring[0][0])))
+        try:
+            for piece, last in self._with_last(pieces):
+                added = bunch.add(piece)
+                if not added and bunch.filled:
+                    yield from self._bunch(bunch, False)
+                    added = bunch.add(piece)
+                if not added or bunch.size > self.batch_size:
+                    bunch.clear()
+                    arrays = self._arrays(piece)
+                    yield arrays, len(arrays[0]), last
+                elif last or bunch.full or self._nothing_ready():
+                    yield from self._bunch(bunch, last)
+        except Exception:
+            if bunch.filled:
+                yield from self._bunch(bunch, False)
+            raise
+
+    def _bunch(self, bunch: Bunch, last: bool) -> Iterator[tuple[list[np.ndarray], int, bool]]:
+        """Check a bunch; if something is wrong, batch by batch, to name the one it is in."""
+        size, left = bunch.size, bunch.filled
+        try:
+            whole = self._arrays(bunch.together(), size)
+        except FastnnError:
+            for piece in bunch.apart():
+                left -= size
+                yield self._arrays(piece), size, last and not left
+        else:
+            yield whole, size, last
+        finally:
+            bunch.clear()
+
+    def _nothing_ready(self) -> bool:
+        """Whether the consumer will find no block."""
+        return self._running is None or self._running.empty
 
     def _with_last(self, pieces: Iterator[Piece]) -> Iterator[tuple[Piece, bool]]:
         """Tell which batch is the last; none is drawn from a generator that is not trained on."""
@@ -287,10 +326,10 @@ class Feed:
         self._next = (self._next + 1) % BLOCKS
         return self._ring[self._next]
 
-    def _arrays(self, piece: Piece) -> list[np.ndarray]:
-        """Return the checked arrays of some rows, which fit a block's."""
+    def _arrays(self, piece: Piece, batch: int | None = None) -> list[np.ndarray]:
+        """Return the checked arrays of some rows, which fit a block's; of batches of so many rows."""
         table = self._read(piece)
-        if self.source.batched and table.rows > self.batch_size:
+        if self.source.batched and (batch or table.rows) > self.batch_size:
             raise DataError(
                 f"{self._where}{piece.where}: expected at most as many rows as the first batch, "
                 f"{self.batch_size}. Received: {table.rows}."
