@@ -15,8 +15,8 @@ from fastnn.training.table import Table, read_inputs, read_table
 
 #: A block has at most so many rows and bytes, but at least one batch.
 BLOCK_ROWS, BLOCK_BYTES = 1 << 16, 32 << 20
-#: Batches are checked together up to so many rows.
-BUNCH_ROWS = 4096
+#: Batches are checked together up to so many rows and bytes.
+BUNCH_ROWS, BUNCH_BYTES = 4096, 4 << 20
 #: One is filled, one waits, one is trained on.
 BLOCKS = 3
 #: Rows of an epoch whose end is not known yet.
@@ -266,7 +266,9 @@ class Feed:
 
         Yields their arrays, the rows of each, and whether they are the epoch's last.
         """
-        bunch = Bunch(min(max(BUNCH_ROWS, self.batch_size), len(self._ring[0][0])))
+        row_bytes = sum(room[0].nbytes for room in self._ring[0])
+        rows = min(BUNCH_ROWS, BUNCH_BYTES // max(row_bytes, 1), len(self._ring[0][0]))
+        bunch = Bunch(max(rows, self.batch_size))
         try:
             for piece, last in self._with_last(pieces):
                 added = bunch.add(piece)

@@ -1,15 +1,17 @@
 """What makes reading piece by piece cheap, and changes no bit: batches put together, early rows."""
 
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from fastnn.callbacks import LambdaCallback
-from fastnn.data import ArraySource, BatchSource, FileSource
+from fastnn.data import ArraySource, BatchSource, FileSource, PyDataset
 from fastnn.errors import DataError, DtypeError
 from fastnn.layers import Dense
 from fastnn.models import Sequential
+from fastnn.optimizers import SGD
 from fastnn.rows import Piece, Source
 from fastnn.rows.bunch import Bunch
 from fastnn.training import feed as feeding
@@ -262,3 +264,51 @@ def test_columns_are_turned_to_rows(monkeypatch):
         found = files._rows_of(columns)
         assert found.dtype == np.float32 and found.flags.c_contiguous
         np.testing.assert_array_equal(found, np.stack(columns, axis=1))
+
+
+# --------------------------------------------------------------------------- memory
+@pytest.mark.parametrize("kind", ["generator", "PyDataset", "rows"])
+def test_memory_keeps_to_its_budget(kind):
+    """400 MiB pass through; blocks are of 32 MiB: three of them and 64 MiB are the budget."""
+    width, batch, count = 1 << 14, 32, 200
+    block = np.random.default_rng(0).standard_normal((batch, width)).astype(np.float32)
+    y = np.ones(batch, np.float32)
+
+    class Batches(PyDataset):
+        def __len__(self):
+            return count
+
+        def __getitem__(self, number):
+            return block, y
+
+    if kind == "rows":  # a view that repeats them
+        shape, strides = (count, batch, width), (0, *block.strides)
+        many = np.lib.stride_tricks.as_strided(block, shape, strides, writeable=False)
+        data = Repeated(many, np.tile(y, count))
+    else:
+        data = Batches() if kind == "PyDataset" else ((block, y) for _ in range(count))
+    model = Sequential([Dense(1, input_shape=(width,))], seed=1)
+    model.compile(SGD(1e-6), "mse")
+    tracemalloc.start()
+    try:
+        model.fit(data, verbose=0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert model.iterations == count
+    assert 32 << 20 < peak < (3 * 32 + 64) << 20
+
+
+class Repeated(Source):
+    """Batches of an array of three axes, read as rows."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+
+    def units(self):
+        return [self.x.shape[1]] * len(self.x)
+
+    def read(self, unit):
+        rows = slice(unit * self.x.shape[1], (unit + 1) * self.x.shape[1])
+        yield Piece(self.x[unit], self.y[rows])
