@@ -6,7 +6,7 @@ import io
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +81,22 @@ class LivePlot(Callback):
         self.path = None if path is None else Path(path)
         self.interval = check_number("interval", interval, "LivePlot", 0.0)
         self.drawings = 0
+        self._values: dict[str, tuple[list[int], list[float]]] = {}
         self._figure: Any = None
         self._shown: Any = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the values drawn so far."""
+        return {"values": self._values}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the curves of an earlier training."""
+        self._check_state(state, ("values",))
+        self._values = {key: (list(item[0]), list(item[1])) for key, item in state["values"].items()}
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Open the figure."""
-        self._values: dict[str, tuple[list[int], list[float]]] = {}
+        self._values = {}
         self._pending = False
         self._next = 0.0
         self.drawings = 0

@@ -40,7 +40,7 @@ class ModelCheckpoint(MonitorCallback):
     Raises
     ------
     ArgumentError
-        If an argument is not allowed, or (when training begins) the direction is not known.
+        If an argument is not allowed, or (when training begins) the suffix or the direction is not known.
     UnknownNameError
         If `filepath` has a field that is not in the logs.
 
@@ -85,7 +85,10 @@ class ModelCheckpoint(MonitorCallback):
         self.epoch = 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Find out which way is better."""
+        """Check the suffix, and find out which way is better."""
+        tail = self.filepath.rpartition("}")[2]
+        if "}" not in self.filepath or "." in tail:  # else a field makes the suffix
+            self.model.check_suffix(self.filepath, self.save_weights_only)
         if self.save_best_only:
             super().on_train_begin(logs)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn.callbacks.base import Callback
-from fastnn.errors import unknown_name
+from fastnn.errors import ArgumentError, unknown_name
 from fastnn.serialization import check_integer
 
 
@@ -27,7 +27,8 @@ class WeightHistory(Callback):
     epochs : list of int
         After how many epochs each copy was made; 0 is before training.
     weights : dict of str to list of ndarray
-        For each variable's path a copy for each of `epochs`. They take the memory of so many models.
+        For each variable's path a copy for each of `epochs`. They take the memory of so many models,
+        and backups of the training (BackupAndRestore) hold them too.
 
     Raises
     ------
@@ -57,6 +58,29 @@ class WeightHistory(Callback):
         self.variables = None if variables is None else list(variables)
         self.epochs: list[int] = []
         self.weights: dict[str, list[np.ndarray]] = {}
+        self._ended: int | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the copies made so far."""
+        return {"epochs": self.epochs, "weights": list(self.weights.values()), "ended": self._ended}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the record of an earlier training, after ``on_train_begin``.
+
+        Raises
+        ------
+        ArgumentError
+            If it is of another number of variables.
+        """
+        self._check_state(state, ("epochs", "weights", "ended"))
+        if len(state["weights"]) != len(self.weights):
+            raise ArgumentError(
+                f"The state of WeightHistory is of {len(state['weights'])} variables: expected "
+                f"{len(self.weights)}, {list(self.weights)}."
+            )
+        self.epochs, self._ended = list(state["epochs"]), state["ended"]
+        # In order: layers that were given no names may be called otherwise in another process.
+        self.weights = dict(zip(self.weights, map(list, state["weights"]), strict=True))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Start with nothing."""
@@ -65,7 +89,7 @@ class WeightHistory(Callback):
             if path not in known:
                 raise unknown_name("variable", path, known, f"model {self.model.name!r}")
         self._kept = {path: known[path] for path in self.variables or known}
-        self._ended: int | None = None
+        self._ended = None
         self.epochs = []
         self.weights = {path: [] for path in self._kept}
 

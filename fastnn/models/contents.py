@@ -7,7 +7,8 @@ Arrays are called ``weights/<variable>``, ``layers/<layer>/<name>`` (what a laye
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from fastnn.layers.base import Layer
 from fastnn.layers.variables import initial_values
 from fastnn.models.network import check_seed
 from fastnn.models.settings_config import resolved
-from fastnn.serialization import check_integer
+from fastnn.serialization import check_bool, check_integer
 from fastnn.training.state import OptimizerState
 
 Arrays = dict[str, np.ndarray]
@@ -98,7 +99,13 @@ def _take_state(model: Any, arrays: Arrays) -> dict[str, Any] | None:
             arrays[f"{OPTIMIZER}{name}/{variable.path}"] = part.reshape(variable.shape).copy()
     if current:
         arrays[f"{OPTIMIZER}hyper"] = state.hyper.copy()
-    return {"slots": names, "current": current, "step": int(state.step), "epoch": int(state.epoch)}
+    return {
+        "slots": names,
+        "current": current,
+        "step": int(state.step),
+        "epoch": int(state.epoch),
+        "swapped": state.swapped and current,  # the average is among the weights, and they in its slot
+    }
 
 
 # --------------------------------------------------------------------------- putting together
@@ -165,6 +172,7 @@ def resume(model: Any, arrays: Mapping[str, np.ndarray], data: Mapping[str, Any]
         raise FileFormatError("The optimizer's numbers must be a vector of float64.")
     counts = [check_integer(key, training[key], "a saved training", 0) for key in ("step", "epoch")]
     model._state = OptimizerState.of(tuple(training["slots"]), slots, hyper.copy(), *counts)
+    model._state.swapped = check_bool("swapped", training.get("swapped", False), "a saved training")
 
 
 def set_weights(model: Any, weights: Mapping[str, np.ndarray], where: str) -> None:
@@ -186,6 +194,48 @@ def set_weights(model: Any, weights: Mapping[str, np.ndarray], where: str) -> No
             f"{_listed(have)}. Received: {_listed(given)}."
         )
     model.set_weights(list(weights.values()))
+
+
+def set_what_fits(model: Any, weights: Mapping[str, np.ndarray], where: str) -> None:
+    """Set the variables of those layers whose names and shapes of weights are a file's; warn of the others.
+
+    Layers are matched by name; if none has its name in the file, in order.
+    """
+    given, own = _by_layer(weights.items()), _by_layer((v.path, v) for v in model.variables)
+    sources = {layer: layer for layer in own if layer in given}
+    if not sources:
+        sources = dict(zip(own, given, strict=False))
+    fitting: Arrays = {}
+    skipped = []
+    for layer, variables in own.items():
+        arrays = given.get(sources.get(layer, ""), {})
+        have, theirs = ({name: item.shape for name, item in items.items()} for items in (variables, arrays))
+        if have == theirs:
+            fitting.update((variables[name].path, array) for name, array in arrays.items())
+        else:
+            pairs = (_listed([*shapes.items()]) for shapes in (have, theirs))
+            skipped.append(f"{layer!r} (expected {next(pairs)}; received {next(pairs)})")
+    warn_of_skipped(skipped, where)
+    model.set_weights([fitting.get(variable.path, variable.numpy()) for variable in model.variables])
+
+
+def _by_layer(items: Iterable[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what belongs to each layer, by the last part of its path."""
+    found: dict[str, dict[str, Any]] = {}
+    for path, item in items:
+        layer, _, name = path.rpartition("/")
+        found.setdefault(layer, {})[name] = item
+    return found
+
+
+def warn_of_skipped(layers: list[str], where: str) -> None:
+    """Tell which layers keep their weights, if any do."""
+    if layers:
+        warnings.warn(
+            f"{where}: with skip_mismatch=True these layers keep the weights they have: {'; '.join(layers)}.",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def _listed(pairs: list[tuple[str, tuple[int, ...]]]) -> str:

@@ -18,13 +18,13 @@ class Format(NamedTuple):
     save : callable ``(model, path, include_optimizer)``
     load : callable ``(path, custom_objects, compile) -> Model``
     save_weights : callable ``(model, path)``
-    load_weights : callable ``(model, path)``
+    load_weights : callable ``(model, path, skip_mismatch)``
     """
 
     save: Callable[[Any, str, bool], None] | None = None
     load: Callable[[str, Any, bool], Any] | None = None
     save_weights: Callable[[Any, str], None] | None = None
-    load_weights: Callable[[Any, str], None] | None = None
+    load_weights: Callable[[Any, str, bool], None] | None = None
 
 
 #: By suffix. ``fastnn.models`` fills it, so that a model can save itself without importing those who load.

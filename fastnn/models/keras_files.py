@@ -20,7 +20,7 @@ from fastnn.io import atomic, keras_archive, keras_config, keras_graph
 from fastnn.layers import InputLayer, Layer, Normalization
 from fastnn.layers.merging import Merge
 from fastnn.models import config as plain
-from fastnn.models import formats, wiring
+from fastnn.models import contents, formats, wiring
 from fastnn.models.functional import Model, named
 from fastnn.models.sequential import Sequential
 
@@ -193,7 +193,7 @@ def load_keras(path: FilePath, compile: bool = True) -> Model:
     return model
 
 
-def load_keras_weights(model: Model, path: FilePath) -> None:
+def load_keras_weights(model: Model, path: FilePath, skip_mismatch: bool = False) -> None:
     """Set a model's weights to those of a ``.weights.h5`` file, of Keras 3 or of :func:`save_keras_weights`.
 
     Parameters
@@ -201,6 +201,8 @@ def load_keras_weights(model: Model, path: FilePath) -> None:
     model : Model
         Built, of the same layers in the same order; names do not matter.
     path : str or PathLike
+    skip_mismatch : bool, default False
+        Warn of layers whose weights differ in number or shapes, and leave them as they are.
 
     Raises
     ------
@@ -213,7 +215,10 @@ def load_keras_weights(model: Model, path: FilePath) -> None:
     _, groups = _describe(model)
     with open(path, "rb") as file:
         arrays = keras_archive.unpack(file.read(), where)
-    model.set_weights(_fitting(groups, model.variables, arrays, where))
+    skipped: list[str] | None = [] if skip_mismatch else None
+    found = _fitting(groups, model.variables, arrays, where, skipped)
+    contents.warn_of_skipped(skipped or [], where)
+    model.set_weights(found)
 
 
 def _guarded(where: str, make: Callable[[], Any]) -> Any:
@@ -278,14 +283,23 @@ def _functional(
 
 
 def _fitting(
-    groups: Sequence[tuple[str, Layer]], variables: Iterable[Any], arrays: keras_archive.Groups, where: str
+    groups: Sequence[tuple[str, Layer]],
+    variables: Iterable[Any],
+    arrays: keras_archive.Groups,
+    where: str,
+    skipped: list[str] | None = None,
 ) -> list[np.ndarray]:
     """Return an array for each variable, in order.
+
+    Parameters
+    ----------
+    skipped : list of str, optional
+        Takes a note of each layer whose arrays do not fit, and the layer keeps those it has.
 
     Raises
     ------
     FileFormatError
-        If an array is missing, of another shape, or nobody's.
+        If, without `skipped`, an array is missing, of another shape, or nobody's.
     """
     found: dict[int, np.ndarray] = {}
     for path, layer in groups:
@@ -295,16 +309,19 @@ def _fitting(
             given = given[: len(mine)] if len(given) == 3 else given
         expected, received = [v.shape for v in mine], [array.shape for array in given]
         if expected != received:
-            raise FileFormatError(
-                f"{where}: layer {layer.name!r} has weights of shapes {expected}. "
-                f"Received: {received} in {path!r}."
-            )
+            if skipped is None:
+                raise FileFormatError(
+                    f"{where}: layer {layer.name!r} has weights of shapes {expected}. "
+                    f"Received: {received} in {path!r}."
+                )
+            skipped.append(f"{layer.name!r} (expected shapes {expected}; received {received} in {path!r})")
+            given = [variable.numpy() for variable in mine]
         found.update((id(v), array) for v, array in zip(mine, given, strict=True))
         if isinstance(layer, Normalization) and layer.given:
             statistics = zip(layer.variables, (layer.mean, layer.variance), strict=True)
             found.update((id(v), np.broadcast_to(array, v.shape)) for v, array in statistics)
     extra = [path for path in arrays if arrays[path] and path not in dict(groups)]
-    if extra:
+    if extra and skipped is None:
         raise FileFormatError(f"{where} holds weights that no layer of the model has: {extra[:8]}.")
     return [found[id(v)] for v in variables]
 

@@ -93,10 +93,11 @@ def save_weights(model: Model, path: str) -> None:
     container.write(path, arrays, {"kind": "weights", "fastnn": fastnn.__version__})
 
 
-def load_weights(model: Model, path: str) -> None:
+def load_weights(model: Model, path: str, skip_mismatch: bool = False) -> None:
     """Set the weights to those in a file of weights or of a model."""
     arrays, _ = container.read(path)
-    contents.set_weights(model, contents.under(contents.WEIGHTS, arrays), f"File {path!r}")
+    put = contents.set_what_fits if skip_mismatch else contents.set_weights
+    put(model, contents.under(contents.WEIGHTS, arrays), f"File {path!r}")
 
 
 def load_model(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from fastnn.errors import ArgumentError
 from fastnn.models import contents, formats
 from fastnn.models.settings_config import own_things
 from fastnn.models.using import Using
@@ -32,7 +31,9 @@ class Saving(Using):
         Parameters
         ----------
         filepath : str or PathLike
-            Its suffix tells the format; ``.fastnn`` keeps everything.
+            Its suffix tells the format; ``.fastnn`` keeps everything. Saved while SwapEMAWeights has the
+            moving average in the weights' place, a model predicts with the average, and goes on training
+            with the weights.
         overwrite : bool, default True
             Whether a file that is there already is replaced: in one step, so it survives every failure.
         include_optimizer : bool, default True
@@ -92,7 +93,8 @@ class Saving(Using):
         filepath : str or PathLike
             Layers are matched by name, or, if names differ, in order; names of weights and shapes must agree.
         skip_mismatch : bool, default False
-            Only False is implemented: all weights must fit.
+            Leave out the layers whose weights differ from the file's in number, names or shapes, and warn of
+            them. Of ``.fastnn`` and ``.weights.h5``.
 
         Raises
         ------
@@ -101,7 +103,7 @@ class Saving(Using):
         NotBuiltError
             If the model has no weights yet.
         ArgumentError, OSError
-            If the suffix is not known or `skip_mismatch` is True, or the file cannot be read.
+            If the suffix is not known, or the format cannot skip; if the file cannot be read.
 
         Examples
         --------
@@ -115,14 +117,14 @@ class Saving(Using):
         >>> bool((model.get_weights()[0] == other.get_weights()[0]).all())
         True
         """
-        if check_bool("skip_mismatch", skip_mismatch, "load_weights"):
-            raise ArgumentError(
-                "skip_mismatch is not implemented, expected False: set the weights that fit with "
-                f"get_layer(name).set_weights. Received: skip_mismatch={skip_mismatch!r}."
-            )
+        skip = check_bool("skip_mismatch", skip_mismatch, "load_weights")
         read = formats.function_for("load_weights", filepath)
         self._require_built()
-        read(self, formats.readable(filepath))
+        read(self, formats.readable(filepath), skip)
+
+    def check_suffix(self, filepath: str | os.PathLike[str], weights_only: bool = False) -> None:
+        """Raise ArgumentError unless :meth:`save`, or :meth:`save_weights`, knows a path's suffix."""
+        formats.function_for("save_weights" if weights_only else "save", filepath)
 
     def __reduce__(self) -> Any:
         """Pickle and copy as configuration, arrays, and the objects given to compile()."""

@@ -221,16 +221,23 @@ def save_torch(model: Model, path: str | os.PathLike[str]) -> None:
     container.write_safetensors(path, state_dict(model), {"format": "pt"})
 
 
-def load_torch(model: Model, path: str | os.PathLike[str]) -> None:
+def load_torch(model: Model, path: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
     """Set a model's weights from a ``.safetensors`` file of a ``state_dict``.
 
     Raises
     ------
+    ArgumentError
+        If `skip_mismatch` is True.
     FileFormatError
         If the file is damaged, or does not fit; the model is as it was.
     NotBuiltError, OSError
         If the model has no weights yet; if the file cannot be read.
     """
+    if skip_mismatch:
+        raise ArgumentError(
+            "skip_mismatch is for .fastnn and .weights.h5, whose weights belong to layers; all entries of a "
+            "state_dict must fit. Received: skip_mismatch=True."
+        )
     arrays, _ = container.read_safetensors(path)
     list(_entries(model, None))
     try:

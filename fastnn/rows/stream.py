@@ -90,7 +90,10 @@ class Source:
         raise NotImplementedError(f"{type(self).__name__} must define read()")
 
     def fingerprint(self) -> Any:
-        """Return what the data are known by in a training's certificate, as plain data."""
+        """Return what the data are known by in a training's certificate, as plain data.
+
+        It is called in a thread of its own, while another reads.
+        """
         return f"not hashed: a {type(self).__name__}"
 
     # ------------------------------------------------------------------ what training calls
@@ -117,11 +120,15 @@ class Source:
 
     def pieces(self, seed: int, epoch: int, shuffle: bool) -> Any:
         """Go through an epoch: a generator of pieces, in an order that (seed, epoch) fix."""
+        for unit in self._order(seed, epoch, shuffle):
+            yield from self.read(unit)
+
+    def _order(self, seed: int, epoch: int, shuffle: bool) -> Iterator[int]:
+        """Return the order of the units in an epoch."""
         units = self.units()
         assert units is not None
-        order = order_of(len(units), seed, epoch, UNITS) if shuffle else range(len(units))
-        for unit in order:
-            yield from self.read(int(unit))
+        count = len(units)
+        return map(int, order_of(count, seed, epoch, UNITS)) if shuffle else iter(range(count))
 
     def epoch_ended(self) -> None:
         """Hear that training has ended an epoch."""

@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.errors import DataError, DtypeError
+from fastnn.errors import DataError, DtypeError, FastnnError
+from fastnn.rows.bunch import Bunch
 from fastnn.rows.prefetch import Prefetched
 from fastnn.rows.stream import UNITS, Piece, Source, order_of
 from fastnn.training.table import Table, read_inputs, read_table
 
 #: A block has at most so many rows and bytes, but at least one batch.
 BLOCK_ROWS, BLOCK_BYTES = 1 << 16, 32 << 20
+#: Batches are checked together up to so many rows and bytes.
+BUNCH_ROWS, BUNCH_BYTES = 4096, 4 << 20
 #: One is filled, one waits, one is trained on.
 BLOCKS = 3
 #: Rows of an epoch whose end is not known yet.
@@ -126,6 +129,7 @@ class Feed:
         self._ring, self._next = [table.arrays() for table in tables], 0
         self._running: Prefetched | None = None
         self._of: tuple[int, int] | None = None
+        self._epochs_left = 0
 
     def _capacity(self, like: Table) -> int:
         """Return the rows of a block: whole batches."""
@@ -147,21 +151,35 @@ class Feed:
         return read_table(self._model, piece.x, piece.y, piece.sample_weight, self._class_weight, where)
 
     # ------------------------------------------------------------------ the consumer's side
-    def begin(self, seed: int = 0, epoch: int = 0) -> None:
-        """Begin to read an epoch, unless that has been done ahead."""
+    def begin(self, seed: int = 0, epoch: int = 0, epochs: int = 1, early: bool = False) -> None:
+        """Begin to read an epoch, unless that has been begun already.
+
+        Parameters
+        ----------
+        seed, epoch : int
+            What the order depends on.
+        epochs : int, default 1
+            So many are read, one after the other; each has to be begun.
+        early : bool, default False
+            Whether rows whose places are known are handed over before their block is full, if no other is
+            ready.
+        """
         if self._of != (seed, epoch):
             self.close()
-            self._of = (seed, epoch)
-            self._running = Prefetched(self._blocks(seed, epoch), BLOCKS - 2)
+            self._of, self._epochs_left = (seed, epoch), epochs
+            self._running = Prefetched(self._blocks(seed, epoch, epochs, early), BLOCKS - 2)
 
     def take(self) -> Block:
         """Return the next block; the one before it is overwritten."""
-        assert self._running is not None
+        assert self._running is not None and self._of is not None
         block: Block | None = self._running.take()
         if block is None:
             raise DataError(f"{self._where}{self.source!r}: expected at least one batch. Received: none.")
         if block.last:
-            self.close()
+            self._epochs_left -= 1
+            self._of = self._of[0], self._of[1] + 1
+            if not self._epochs_left:
+                self.close()
         return block
 
     def close(self) -> None:
@@ -171,15 +189,25 @@ class Feed:
             running.close()
 
     # ------------------------------------------------------------------ the thread's side
-    def _blocks(self, seed: int, epoch: int) -> Generator[Block, None, None]:
-        pieces = self.source.pieces(seed, epoch, self.shuffle)
-        return self._of_batches(pieces) if self.source.batched else self._of_rows(pieces, seed, epoch)
+    def _blocks(self, seed: int, epoch: int, epochs: int, early: bool) -> Generator[Block, None, None]:
+        for number in range(epoch, epoch + epochs):
+            pieces, block = self.source.pieces(seed, number, self.shuffle), None
+            for block in (
+                self._of_batches(pieces)
+                if self.source.batched
+                else self._of_rows(pieces, seed, number, early)
+            ):
+                yield block
+            if block is None:
+                return
 
-    def _of_rows(self, pieces: Iterator[Piece], seed: int, epoch: int) -> Generator[Block, None, None]:
+    def _of_rows(
+        self, pieces: Iterator[Piece], seed: int, epoch: int, early: bool
+    ) -> Generator[Block, None, None]:
         """Fill blocks to the last row; shuffled, a row is written where the block's order puts it."""
         assert self.rows is not None and self._all_rows is not None
-        all_rows = self._all_rows if self.shuffle else self.rows
-        start = filled = size = 0
+        all_rows, batch = self._all_rows if self.shuffle else self.rows, self.batch_size
+        start = filled = handed = size = 0
         order = None
         for piece in pieces:
             arrays = self._arrays(piece)
@@ -193,15 +221,18 @@ class Feed:
                 count = min(size - filled, len(arrays[0]) - at)
                 rows = slice(filled, filled + count) if order is None else order[filled : filled + count]
                 for room, array in zip(block, arrays, strict=True):
-                    room[rows] = array[at : at + count]
+                    _put(room, rows, array[at : at + count])
                 filled, at = filled + count, at + count
                 if filled == size:
-                    rows_wanted = min(size, self.rows - start)
-                    start, filled = start + size, 0
-                    last = start >= self.rows
-                    yield Block(block, rows_wanted, self.batch_size, last)
+                    rows_wanted, last = min(size, self.rows - start), start + size >= self.rows
+                    yield Block([room[handed:] for room in block], rows_wanted - handed, batch, last)
                     if last:
                         return
+                    start, filled, handed = start + size, 0, 0
+            ready = filled - filled % batch
+            if early and order is None and ready > handed and self._nothing_ready():
+                yield Block([room[handed:] for room in block], ready - handed, batch, False)
+                handed = ready
         raise DataError(
             f"{self._where}{self.source!r} has changed: expected {self._all_rows} rows. Received: "
             f"{start + filled}."
@@ -212,24 +243,66 @@ class Feed:
         block: list[np.ndarray] = []
         filled = size = 0
         try:
-            for piece, last in self._with_last(pieces):
-                arrays = self._arrays(piece)
+            for arrays, each, last in self._checked(pieces):
                 count = len(arrays[0])
-                if filled and (count != size or filled + count > len(block[0])):
+                if filled and (each != size or filled + count > len(block[0])):
                     yield Block(block, filled, size, False)
                     filled = 0
                 if not filled:
-                    block, size = self._memory(), count
+                    block, size = self._memory(), each
                 for room, array in zip(block, arrays, strict=True):
                     room[filled : filled + count] = array
                 filled += count
-                if last or self._running is None or self._running.empty:
+                if last or self._nothing_ready():
                     yield Block(block, filled, size, last)
                     filled = 0
         except Exception:
             if filled:  # training gets as far as the batches were good
                 yield Block(block, filled, size, False)
             raise
+
+    def _checked(self, pieces: Iterator[Piece]) -> Iterator[tuple[list[np.ndarray], int, bool]]:
+        """Check batches, as many of one form at once as are drawn before another block is needed.
+
+        Yields their arrays, the rows of each, and whether they are the epoch's last.
+        """
+        row_bytes = sum(room[0].nbytes for room in self._ring[0])
+        rows = min(BUNCH_ROWS, BUNCH_BYTES // max(row_bytes, 1), len(self._ring[0][0]))
+        bunch = Bunch(max(rows, self.batch_size))
+        try:
+            for piece, last in self._with_last(pieces):
+                added = bunch.add(piece)
+                if not added and bunch.filled:
+                    yield from self._bunch(bunch, False)
+                    added = bunch.add(piece)
+                if not added or bunch.size > self.batch_size:
+                    bunch.clear()
+                    arrays = self._arrays(piece)
+                    yield arrays, len(arrays[0]), last
+                elif last or bunch.full or self._nothing_ready():
+                    yield from self._bunch(bunch, last)
+        except Exception:
+            if bunch.filled:
+                yield from self._bunch(bunch, False)
+            raise
+
+    def _bunch(self, bunch: Bunch, last: bool) -> Iterator[tuple[list[np.ndarray], int, bool]]:
+        """Check a bunch; if something is wrong, batch by batch, to name the one it is in."""
+        size, left = bunch.size, bunch.filled
+        try:
+            whole = self._arrays(bunch.together(), size)
+        except FastnnError:
+            for piece in bunch.apart():
+                left -= size
+                yield self._arrays(piece), size, last and not left
+        else:
+            yield whole, size, last
+        finally:
+            bunch.clear()
+
+    def _nothing_ready(self) -> bool:
+        """Whether the consumer will find no block."""
+        return self._running is None or self._running.empty
 
     def _with_last(self, pieces: Iterator[Piece]) -> Iterator[tuple[Piece, bool]]:
         """Tell which batch is the last; none is drawn from a generator that is not trained on."""
@@ -255,10 +328,10 @@ class Feed:
         self._next = (self._next + 1) % BLOCKS
         return self._ring[self._next]
 
-    def _arrays(self, piece: Piece) -> list[np.ndarray]:
-        """Return the checked arrays of some rows, which fit a block's."""
+    def _arrays(self, piece: Piece, batch: int | None = None) -> list[np.ndarray]:
+        """Return the checked arrays of some rows, which fit a block's; of batches of so many rows."""
         table = self._read(piece)
-        if self.source.batched and table.rows > self.batch_size:
+        if self.source.batched and (batch or table.rows) > self.batch_size:
             raise DataError(
                 f"{self._where}{piece.where}: expected at most as many rows as the first batch, "
                 f"{self.batch_size}. Received: {table.rows}."
@@ -276,3 +349,11 @@ class Feed:
                     f"Received: {array.dtype}."
                 )
         return found
+
+
+def _put(room: np.ndarray, rows: Any, array: np.ndarray) -> None:
+    """Write rows where they belong; a row is moved as one item where it can be, in half the time."""
+    if not isinstance(rows, slice) and array.dtype == room.dtype and array.flags.c_contiguous:
+        row = np.dtype((np.void, room.shape[1] * room.itemsize))
+        room, array = room.view(row), array.view(row)
+    room[rows] = array

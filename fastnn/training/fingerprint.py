@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.rows import Source
 from fastnn.training.table import Table
 
 #: Data above this size are hashed in a thread of their own, beside the training.
@@ -78,11 +79,22 @@ class Fingerprint:
 
 
 class SourceFingerprint:
-    """What the rows that are read piece by piece are known by; see ``Source.fingerprint``."""
+    """What the rows that are read piece by piece are known by; see ``Source.fingerprint``.
+
+    It is asked for in a thread beside the training: a file's, or an array's, reads much of it.
+    """
 
     def __init__(self, source: Any):
         self._source = source
         self._value: Any = None
+        self._thread: threading.Thread | None = None
+        if type(source).fingerprint is not Source.fingerprint:
+            self._thread = threading.Thread(target=self._take_aside, daemon=True)
+            self._thread.start()
+
+    def _take_aside(self) -> None:
+        with contextlib.suppress(Exception):  # such as a disk's; `value` tries again, and raises
+            self._value = self._source.fingerprint()
 
     def settle(self) -> None:
         """Take the value: from here on the source may change."""
@@ -90,6 +102,9 @@ class SourceFingerprint:
 
     def value(self) -> Any:
         """Return plain data."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
         if self._value is None:
             self._value = self._source.fingerprint()
         return self._value

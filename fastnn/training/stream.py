@@ -116,12 +116,11 @@ class StreamTraining(Training):
     def _next_block(self) -> Block:
         session = self.session
         if not session.position:
-            self._feed.begin(self.seed, session.epoch)
+            epochs = self._epochs - self.epoch if self._feed.source.reads_ahead else 1
+            self._feed.begin(self.seed, session.epoch, epochs, early=True)
         block = self._feed.take()
         self._until = session.position + block.rows
         session.rebind(block.arrays, self.predictions, block.batch_size, self._until if block.last else None)
-        if block.last and self._feed.source.reads_ahead and self.epoch + 1 < self._epochs:
-            self._feed.begin(self.seed, session.epoch + 1)
         return block
 
     def _done(self) -> int:

@@ -160,6 +160,8 @@ class Training:
         epoch = first_epoch
         try:
             with session:
+                if self.state.swapped:  # saved, or backed up, while the average stood in the weights' place
+                    self.state.swap_average(self.model.storage.array, self.model.trainable_variables)
                 while epoch < epochs and not self._stopped(callbacks):
                     if every_epoch:
                         if not session.position:  # else resumed in the middle of it

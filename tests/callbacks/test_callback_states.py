@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn.callbacks import (
+    BackupAndRestore,
     Callback,
     CallbackList,
     CSVLogger,
@@ -15,12 +16,14 @@ from fastnn.callbacks import (
     History,
     LambdaCallback,
     LearningRateScheduler,
+    LivePlot,
     ModelCheckpoint,
     ProgbarLogger,
     ReduceLROnPlateau,
     SwapEMAWeights,
     TerminateOnNaN,
     TimeBudget,
+    WeightHistory,
 )
 from fastnn.errors import ArgumentError
 from fastnn.layers import Dense
@@ -203,3 +206,41 @@ def test_foreign_callbacks_have_no_state():
     listed = CallbackList(Foreign(), None, {})
     assert listed.state_dict() == [{"class_name": "Foreign", "state": {}}]
     listed.load_state_dict(listed.state_dict())
+
+
+@pytest.mark.parametrize("interrupted", [1, 3, 4])
+def test_a_resumed_training_continues_records(tmp_path, interrupted):
+    pytest.importorskip("matplotlib")
+
+    def fit(folder, **options):
+        record, plot = WeightHistory(every=2), LivePlot(path=tmp_path / "training.png", interval=3600)
+        backup = BackupAndRestore(tmp_path / folder, delete_checkpoint=False)
+        given = [backup, record, plot]
+        history = net().fit(X, Y, verbose=0, batch_size=10, **{"epochs": 5, "callbacks": given, **options})
+        return record, plot, history
+
+    def cut(epoch, logs):
+        if epoch == interrupted:
+            raise OSError("power cut")
+
+    record, plot, history = fit("whole")
+    assert record.epochs == [0, 2, 4, 5]
+    again = BackupAndRestore(tmp_path / "cut", delete_checkpoint=False)
+    broken = [again, WeightHistory(every=2), LivePlot(path=tmp_path / "cut.png", interval=3600)]
+    with pytest.raises(OSError, match="power cut"):
+        fit("cut", callbacks=[*broken, LambdaCallback(on_epoch_end=cut)])
+    resumed = [again, WeightHistory(every=2), LivePlot(path=tmp_path / "cut.png", interval=3600)]
+    *_, found = fit("cut", callbacks=[*resumed, LambdaCallback()])
+    assert found.history == history.history
+    assert resumed[1].epochs == record.epochs
+    np.testing.assert_equal(list(resumed[1].weights.values()), list(record.weights.values()))
+    assert resumed[2].state_dict() == plot.state_dict()
+    assert resumed[2].state_dict()["values"]["loss"] == ([1, 2, 3, 4, 5], history.history["loss"])
+
+
+def test_a_record_of_another_model_is_refused():
+    record, other = WeightHistory(), WeightHistory()
+    net().fit(X, Y, verbose=0, callbacks=[record])
+    net(2).fit(X, Y, verbose=0, callbacks=[other])
+    with pytest.raises(ArgumentError, match="of 4 variables: expected 2, "):
+        record.load_state_dict(other.state_dict())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import pickle
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from fastnn.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint
 from fastnn.errors import ArgumentError, UnknownNameError
 from fastnn.layers import Dense
 from fastnn.models import Sequential, load_model
-from fastnn.optimizers import SGD
+from fastnn.optimizers import SGD, Adam
 
 RNG = np.random.default_rng(8)
 X = RNG.standard_normal((40, 3))
@@ -159,6 +160,60 @@ def test_an_unknown_field_is_named():
 def test_wrong_arguments_of_checkpoints(arguments):
     with pytest.raises(ArgumentError, match=next(iter(arguments))):
         ModelCheckpoint(**{"filepath": "m.fastnn", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("path", "weights_only", "message"),
+    [
+        ("best.pt", False, r"save knows .*\.fastnn.*Received: '.*best.pt'"),
+        ("{epoch:02d}-{loss:.2f}.onnx", False, r"save knows"),
+        ("best", False, r"save knows"),
+        ("best.safetensors", False, r"save knows"),
+        ("best.keras", True, r"save_weights knows .*\.weights\.h5"),
+    ],
+)
+def test_a_suffix_that_is_not_known_is_refused_before_training(tmp_path, path, weights_only, message):
+    model = net()
+    before = model.get_weights()
+    with pytest.raises(ArgumentError, match=message):
+        fit(model, ModelCheckpoint(tmp_path / path, save_weights_only=weights_only))
+    np.testing.assert_equal(model.get_weights(), before)
+    assert model.iterations == 0 and not model.files
+
+
+def test_a_suffix_from_the_logs_is_known_when_it_is_there():
+    model = net()
+    fit(model, ModelCheckpoint("m.{epoch}"))
+    assert list(model.files) == ["m.1", "m.2", "m.3", "m.4"]
+
+
+@pytest.mark.parametrize("callbacks", [(), (SwapEMAWeights(swap_on_epoch=True),)], ids=["plain", "swapping"])
+@pytest.mark.parametrize("how", ["file", "pickle"])
+def test_a_model_saved_with_the_average_in_place_goes_on_with_its_weights(tmp_path, callbacks, how):
+    """It predicts with the average, and trains on as if it had never been saved."""
+
+    class Keep(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                self.average = self.model.get_weights()
+                self.model.save(tmp_path / "m.fastnn")
+                self.pickled = pickle.dumps(self.model)
+
+    def made():
+        model = Sequential([Dense(4, "tanh", input_shape=(3,)), Dense(1)], seed=4)
+        model.compile(Adam(0.05, use_ema=True, ema_momentum=0.7), "mse")
+        return model
+
+    whole, keep = made(), Keep()
+    history = fit(whole, SwapEMAWeights(swap_on_epoch=True), keep, epochs=5)
+    again = load_model(tmp_path / "m.fastnn") if how == "file" else pickle.loads(keep.pickled)
+    np.testing.assert_equal(again.get_weights(), keep.average)
+    found = fit(again, *callbacks, initial_epoch=2, epochs=5)
+    assert found.history["loss"] == history.history["loss"][2:]
+    np.testing.assert_equal(again.get_weights(), whole.get_weights())
+    again = load_model(tmp_path / "m.fastnn")
+    again.train_on_batch(X[:10], Y[:10])
+    assert not again._state.swapped
 
 
 def test_the_moving_average_is_saved_behind_a_swap():

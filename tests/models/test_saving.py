@@ -384,13 +384,6 @@ def test_weights_that_do_not_fit(path):
             call(path)
 
 
-def test_what_is_not_implemented_is_refused(path):
-    model = chapter()
-    model.save_weights(path)
-    with pytest.raises(ArgumentError, match="skip_mismatch is not implemented"):
-        model.load_weights(path, skip_mismatch=True)
-
-
 def test_of_several_suffixes_the_longest_counts(tmp_path, monkeypatch):
     written = []
     whole = formats.Format(save=lambda model, path, with_optimizer: written.append(("h5", path)))
