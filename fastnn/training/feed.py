@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -309,6 +310,7 @@ class Feed:
         if self.steps is None:
             piece = next(pieces, None)
             while piece is not None:
+                piece = copy.deepcopy(piece)  # a generator may fill the same array again
                 following = next(pieces, None)
                 yield piece, following is None
                 piece = following
