@@ -49,7 +49,7 @@ class Network:
 
 
 def gradient_of(make, row_major):
-    """Build a network, run a step, and return the gradient and the ops that were run."""
+    """Build a network, run it, and return the gradient, the ops that were run, and what a row is worth."""
     network, output = make()
     program = network.program(output, row_major)
     assert program.units_major is not row_major
@@ -62,13 +62,14 @@ def gradient_of(make, row_major):
     # Two steps: the second finds the gradients of the first in its memory.
     with session:
         assert session.run(2, 2)[1] == 0
-    return session.gradient.copy(), [instruction.op for instruction in program.block]
+    return session.gradient.copy(), [instruction.op for instruction in program.block], program.flops_per_row
 
 
 def check(make):
     """Compare with the row-major program, which fuses nothing backward; returns the ops of both."""
-    fused, ops = gradient_of(make, False)
-    apart, ops_apart = gradient_of(make, True)
+    fused, ops, worth = gradient_of(make, False)
+    apart, ops_apart, worth_apart = gradient_of(make, True)
+    assert worth == worth_apart  # so blocks and lanes, and with them the bits, do not follow from fusion
     assert np.abs(apart).max() > 1e-3
     np.testing.assert_allclose(fused, apart, rtol=1e-11, atol=1e-12)
     return ops, ops_apart
