@@ -124,10 +124,11 @@ def order(dtype):
             inverse = _U32(_I64(0xFFFFFFFF) // r[SIDE_A])
             k0, k1, k2, k3 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2]), _U32(r[KEYS + 3])
             for i in range(n):
-                row = found[i]
-                while row >= total:
-                    row = _feistel(row, a, b, inverse, k0, k1, k2, k3)
-                rows[i] = row
+                if found[i] >= total:
+                    row = _feistel(found[i], a, b, inverse, k0, k1, k2, k3)
+                    while row >= total:
+                        row = _feistel(row, a, b, inverse, k0, k1, k2, k3)
+                    rows[i] = row
 
     return kernel
 
