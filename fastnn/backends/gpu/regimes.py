@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fastnn.backends.gpu import custom, fused, library, resident
-from fastnn.backends.gpu.chain import Chain, recognise
+from fastnn.backends.gpu.chain import Chain, Unlike
+from fastnn.backends.gpu.net import Net, recognise
 from fastnn.errors import ArgumentError
 from fastnn.program import Program
 
@@ -36,14 +37,17 @@ class Choice(NamedTuple):
     Attributes
     ----------
     regime : str
-    chain : Chain or None
-        The stack of dense layers, where the regime needs one.
+    chain : Chain, Net or None
+        The stack of dense layers or the network, where the regime needs one.
     update : resident.Update or None
+    why : str
+        Of the generic one: what keeps the program from fewer kernels.
     """
 
     regime: str
-    chain: Chain | None = None
+    chain: Chain | Net | None = None
     update: resident.Update | None = None
+    why: str = ""
 
 
 def _check(regime: str) -> None:
@@ -117,14 +121,22 @@ def choose(program: Program, batch: int, wanted: str | None = None) -> Choice:
 def _possible(program: Program, batch: int) -> dict[str, Choice]:
     """Return every way the program can run."""
     found = {}
-    chain = None if custom.used_by(program) else recognise(program)
+    chain, why = None, ""
+    try:
+        if custom.used_by(program):
+            raise Unlike("it has an op of its own")
+        chain = recognise(program)
+    except Unlike as unlike:
+        why = str(unlike)
     if chain is not None:
         update = resident.update_of(program)
         if update is not None and resident.tile_rows(chain, batch):
             found["resident"] = Choice("resident", chain, update)
         if fused.tile_rows(chain, batch):
             found["fused"] = Choice("fused", chain)
+        else:
+            why = "its rows do not fit a block's shared memory"
     if any(map(library.takes, program.block)) and not custom.used_by(program):
         found["library"] = Choice("library")
-    found["generic"] = Choice("generic")
+    found["generic"] = Choice("generic", why=why)
     return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastnn.backends.gpu import fused
-from fastnn.backends.gpu.chain import Chain
 from fastnn.backends.gpu.compile import Variant
 from fastnn.backends.gpu.lowering import REGISTERS, Held, Launch, Target
 from fastnn.ops.schedules import RATES
@@ -73,7 +72,7 @@ def update_of(program: Program) -> Update | None:
     )  # fmt: skip
 
 
-def tile_rows(chain: Chain, batch: int) -> int:
+def tile_rows(chain: fused.Stack, batch: int) -> int:
     """Return the rows of a tile, 0 if the model does not fit a block."""
     room = fused.SHARED_BYTES - 2 * chain.parameters * fused.itemsize(chain) - OTHER_BYTES
     if chain.parameters > MOST_PARAMETERS:
@@ -84,7 +83,7 @@ def tile_rows(chain: Chain, batch: int) -> int:
     return 0
 
 
-def variant(chain: Chain, update: Update, tile: int) -> Variant:
+def variant(chain: fused.Stack, update: Update, tile: int) -> Variant:
     """Return what is compiled for a chain and its optimizer."""
     macros = {
         **fused.macros(chain, tile), "PARAMETERS": chain.parameters, "UPDATE": f"UPDATE_{update.rule}",
@@ -94,7 +93,7 @@ def variant(chain: Chain, update: Update, tile: int) -> Variant:
     return Target(chain.dtype).variant("resident", **macros)
 
 
-def lower_resident(program: Program, chain: Chain, update: Update, batch: int) -> Launch:
+def lower_resident(program: Program, chain: fused.Stack, update: Update, batch: int) -> Launch:
     """Return the launch of many steps; how many is what the session holds as 'steps'."""
     kernel = variant(chain, update, tile_rows(chain, batch))
     size = chain.parameters
