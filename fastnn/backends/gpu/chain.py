@@ -293,7 +293,8 @@ class Reader:
         attrs = instruction.attrs
         kind, constants = form(attrs.get("activation", "linear"), attrs.get("activation_attrs", {}))
         at = bias[0].offset // self.item if bias else -1
-        return Layer(*w.spec.shape, w.offset // self.item, at, kind, constants)
+        inputs, units = w.spec.shape
+        return Layer(inputs, units, w.offset // self.item, at, kind, constants)
 
     def _activation(self, instruction: Any) -> None:
         (x,), (y,) = instruction.inputs, instruction.outputs

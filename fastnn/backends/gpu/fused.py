@@ -209,6 +209,9 @@ def fused_variants() -> list[Variant]:
             for dropout in (False, True):
                 chain = example(sizes, dtype=dtype, dropout=dropout)
                 found.append(variant(chain, tile_rows(chain, 32)))
+        for dropout in (False, True):
+            net = net_layout.example(dtype, 32, dropout=dropout)
+            found.append(variant(net, tile_rows(net, 32)))
     for sizes in ((45, 64, 64, 1), (128, 128, 128, 1)):
         chain = example(sizes)
         found.append(variant(chain, tile_rows(chain, 1 << 14)))

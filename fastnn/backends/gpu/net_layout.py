@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fastnn.backends.gpu.net import Net
+from fastnn.backends.gpu.chain import Drop, Layer, Loss, Source, Sum
+from fastnn.backends.gpu.net import Net, Step, Value
 
 
 def padded(width: int) -> int:
@@ -62,3 +63,29 @@ def macros(net: Net) -> dict[str, str | int]:
         "TABLES": several(table.inputs if table else 0 for table in tables),
         "DIMENSIONS": several(table.units if table else 1 for table in tables),
     }  # fmt: skip
+
+
+def example(dtype: str = "float32", width: int = 16, *, dropout: bool = False) -> Net:
+    """Return a classifier of 8 numbers and a category with a skip connection: a committed shape."""
+    layers = [Layer(10, 4, 0, -1), Layer(12, width, 48, 48 + 12 * width, "relu")]
+    at = layers[-1].bias + width
+    layers.append(Layer(width, width, at, at + width * width, "relu"))
+    at = layers[-1].bias + width
+    layers.append(Layer(width, 1, at, at + width, "sigmoid"))
+    steps = [
+        Step("embedding", (0,), 0, layers[0]), Step("numbers", (1,), 1, Layer(8, 8, -1, -1)),
+        Step("dense", (2,), 3, layers[1]), Step("dense", (3,), 4, layers[2]),
+        Step("add", (3, 4), 5, Layer(width, width, -1, -1)), Step("dense", (5,), 6, layers[3]),
+    ]  # fmt: skip
+    values = [Value(4, 2, 8, True), Value(8, 2, 0, False), Value(12, 2, 0, True)]
+    values += [Value(width, number, 0, True) for number in (3, 4, 5)] + [Value(1, 6, 0, True)]
+    if dropout:
+        drop = Layer(width, width, -1, -1, drop=Drop(1, 1, 0, 0, 1 << 15, 2.0, 0.0, 0.0))
+        steps[-1:] = [Step("drop", (5,), 7, drop), steps[-1]._replace(reads=(7,))]
+        values.append(Value(width, 7, 0, True))
+    loss = Loss("binary_crossentropy_logits", True, 0, 1, (1.0, 1.0, 1.0, 0.0, 0.0))
+    sums = (Sum("loss", 0, False), Sum("binary_accuracy", 1, False))
+    inputs, target = (Source(1, "int32"), Source(0, dtype)), Source(2, dtype)
+    return Net(
+        dtype, tuple(steps), tuple(values), False, loss, sums, inputs, target, None, at + width + 16
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastnn.backends.gpu import fused
+from fastnn.backends.gpu import fused, net_layout
 from fastnn.backends.gpu.compile import Variant
 from fastnn.backends.gpu.lowering import REGISTERS, Held, Launch, Target
 from fastnn.ops.schedules import RATES
@@ -111,11 +111,16 @@ def lower_resident(program: Program, chain: fused.Stack, update: Update, batch: 
 
 def resident_variants() -> list[Variant]:
     """Return the committed shapes: what continuous integration compiles for every architecture."""
+    rules = (("sgd", 0), ("adam", 2), ("nadam", 2), ("rmsprop_centered_momentum", 3))
     found = []
     for dtype in ("float32", "float64"):
-        for sizes, dropout in (((2, 3, 1), False), ((30, 32, 1), True)):
-            chain = fused.example(sizes, dtype=dtype, dropout=dropout)
-            for name, slots in (("sgd", 0), ("adam", 2), ("nadam", 2), ("rmsprop_centered_momentum", 3)):
+        chains: list[tuple[fused.Stack, int]] = [
+            (fused.example((2, 3, 1), dtype=dtype), 4),
+            (fused.example((30, 32, 1), dtype=dtype, dropout=True), 4),
+            (net_layout.example(dtype), 2),
+        ]
+        for chain, many in chains:
+            for name, slots in rules[-many:]:
                 update = Update(name, 0, chain.parameters, slots, 7, False)
                 found.append(variant(chain, update, tile_rows(chain, 32)))
     return found

@@ -1,4 +1,4 @@
-"""Trainings on the stand-in for a device, with the sessions that they opened: what tests of the regimes share."""
+"""Trainings on the stand-in for a device, with the sessions that they opened."""
 
 import contextlib
 import sys

@@ -1,6 +1,5 @@
-"""Models that are no plain stack, in every regime: skips, concatenations and embeddings, on a stand-in for a device."""
+"""Skips, concatenations and embeddings in every regime, on a device that the CPU plays."""
 
-import dataclasses
 import functools
 
 import numpy as np
@@ -10,7 +9,7 @@ from opened_sessions import BATCH, counted, fakecupy, largest
 
 from fastnn import layers
 from fastnn.backends.gpu import compile as compiling
-from fastnn.backends.gpu import floors, fused, library, regimes
+from fastnn.backends.gpu import floors, fused, library, net_layout, regimes
 from fastnn.backends.gpu.chain import Unlike
 from fastnn.backends.gpu.net import Net, recognise
 from fastnn.models import Model
@@ -78,10 +77,14 @@ def four_inputs():
 BOTH = [X, CATEGORY]
 NETS = {
     "skip": (skip, BOTH, SIGN, {}),
-    "weighted skip": (skip, BOTH, SIGN, {"sample_weight": WEIGHT, "optimizer": lambda: SGD(0.1, momentum=0.9)}),
+    "weighted skip": (
+        skip, BOTH, SIGN, {"sample_weight": WEIGHT, "optimizer": lambda: SGD(0.1, momentum=0.9)},
+    ),
     "dense net": (dense_net, [X, TWO_COLUMNS], CLASS, {"loss": "sparse_categorical_crossentropy"}),
     "residual": (residual, X, np.c_[SIGN, 1 - SIGN], {"loss": "mse", "metrics": ["mae"]}),
-    "four inputs": (four_inputs, [X, X[::-1], CATEGORY, TWO_COLUMNS], X[:, 2], {"loss": "huber", "metrics": []}),
+    "four inputs": (
+        four_inputs, [X, X[::-1], CATEGORY, TWO_COLUMNS], X[:, 2], {"loss": "huber", "metrics": []},
+    ),
 }  # fmt: skip
 ONE_LAUNCH = ("resident", "fused")
 
@@ -103,8 +106,109 @@ def test_training_equals_the_cpus_step_for_step(opened, net, regime):
     assert largest(one, expected) < 1e-13  # a single step
 
 
-def test_the_choice_is_the_stacks(opened):
-    opened.fit(skip, BOTH, SIGN)
+@pytest.mark.parametrize("regime", ONE_LAUNCH)
+def test_float32_agrees_to_its_rounding(opened, regime):
+    build = functools.partial(skip, dtype="float32")
+    weights, _ = opened.fit(build, BOTH, SIGN, regime=regime, optimizer=SGD(0.1))
+    expected, _ = opened.fit(build, BOTH, SIGN, "cpu", optimizer=SGD(0.1))
+    assert largest(weights, expected) < 1e-6
+
+
+def test_blocks_take_several_tiles_in_any_order_of_threads(opened, monkeypatch):
+    monkeypatch.setattr(fused, "MOST_BLOCKS", 1)
+    build, x, y, options = NETS["dense net"]
+    expected, _ = opened.fit(build, x, y, "cpu", batch_size=80, **options)
+    for regime in ONE_LAUNCH:
+        found = []
+        for order in (0, 1, 2):
+            fakecupy.order[0] = order
+            found.append(opened.fit(build, x, y, regime=regime, batch_size=80, **options))
+        assert largest(found[0][0], expected) < 1e-12
+        for weights, history in found[1:]:
+            assert largest(weights, found[0][0]) == 0.0 and history == found[0][1]
+
+
+@pytest.mark.parametrize("regime", [*ONE_LAUNCH, "library", "generic"])
+def test_captured_and_eager_are_the_same_bits(opened, regime):
+    """The model of the library has a layer that cuBLAS takes, and no graph: CuPy cannot capture it."""
+    build = functools.partial(skip, 66 if regime == "library" else 16, dtype="float32")
+    captured, history = opened.fit(build, BOTH, SIGN, regime=regime)
+    session = opened.trained
+    assert session.regime == regime
+    assert (session._graph is not None) == (regime in ("fused", "generic"))
+    eager, log = opened.fit(build, BOTH, SIGN, regime=regime, capture=False)
+    assert largest(captured, eager) == 0.0 and history == log
+
+
+def test_cublas_takes_the_dense_layers_of_a_net(opened):
+    """Regime C: products by cuBLAS where they are large, all else by the kernels of the ops."""
+    build = functools.partial(skip, 66)
+    weights, history = opened.fit(build, BOTH, SIGN, regime="library")
+    session = opened.trained
+    products = [bound for bound in session._steps if isinstance(bound[0], library.BoundProduct)]
+    assert len(products) == 3  # forward, dx and dw of the layer that the skip goes around
+    names = {bound[0].name for bound in session._steps if not isinstance(bound[0], library.BoundProduct)}
+    assert {"embedding", "embedding_grad", "copy_columns", "binary"} <= names
+    few, many = counted(session, 1), counted(session, 4)
+    for what in ("allocs", "syncs", "h2d", "d2h", "graph_launches"):
+        assert many.get(what, 0) == few.get(what, 0), what
+    expected, log = opened.fit(build, BOTH, SIGN, "cpu")
+    assert largest(weights, expected) < 1e-12
+    np.testing.assert_allclose(history["loss"], log["loss"], rtol=1e-6)
+
+
+# --------------------------------------------------------------------------- launches, choice, room
+def test_a_step_asks_nothing_of_the_host(opened):
+    opened.fit(skip, BOTH, SIGN, epochs=1, regime="fused")
+    session = opened.trained
+    assert [bound[0].name for bound in session._steps] == ["fused", "sum_blocks", "update", "tick"]
+    few, many = counted(session, 1), counted(session, 4)
+    assert many["graph_launches"] - few["graph_launches"] == 3
+    for what in ("launches", "allocs", "syncs", "h2d", "d2h"):
+        assert many.get(what, 0) == few.get(what, 0), what
+    opened.fit(skip, BOTH, SIGN, epochs=1, regime="resident")
+    few, many = counted(opened.trained, 1), counted(opened.trained, 7)
+    assert few == many and few["launches"] == 2  # the clock's start, and all steps
+
+
+def test_the_choice_follows_the_work(opened):
+    opened.fit(skip, BOTH, SIGN, epochs=1)
     assert opened.trained.regime == "resident"
     program = opened.trained.program
     assert regimes.choose(program, 1 << 12).regime == "fused"
+    net = recognise(program)
+    assert [step.kind for step in net.steps].count("dense") == 3
+    assert (
+        [source.dtype for source in net.inputs] == ["int32", "float32"]
+        and net.columns == NUMBERS + 1
+        and net.outputs == 1
+    )
+    assert net.weights == 12 * 16 + 16 * 16 + 16
+    step = floors.of_chain(net, BATCH)
+    assert step.flops == 2 * BATCH * 3 * net.weights
+    assert step.bytes == 8 * (BATCH * (NUMBERS + 2) + 2 * net.parameters)
+
+
+SIZE_OF = 'extern "C" __global__ void size_of_tile(int* __restrict__ out) { *out = (int)sizeof(Tile); }'
+PARTS = ("prelude", "scalars", "loss_terms", "loss_softmax", "tiles", "net")
+
+
+@pytest.mark.parametrize(("name", "tile"), [("dense net", 8), ("residual", 16), ("four inputs", 8)])
+def test_the_room_of_a_tile_is_what_the_kernel_takes(opened, name, tile):
+    build, x, y, options = NETS[name]
+    net = recognise(opened.program(build, x, y, **options))
+    code = "\n".join(map(compiling.text, PARTS)) + SIZE_OF
+    module = fakecupy.RawModule(code=code, options=fused.variant(net, tile).options())
+    out = fakecupy.zeros(1, np.int32)
+    module.get_function("size_of_tile")((1,), (1,), (out,))
+    taken = int(out.get()[0])
+    assert taken <= fused.tile_bytes(net, tile) <= taken + 32
+
+
+def test_the_committed_shape_is_what_a_program_gives(opened):
+    net = recognise(opened.program(functools.partial(skip, dtype="float32"), BOTH, SIGN))
+    example = net_layout.example()
+    assert [step.kind for step in net.steps] == [step.kind for step in example.steps]
+    assert [step.reads for step in net.steps] == [step.reads for step in example.steps]
+    assert net.values == example.values and net.loss == example.loss and net.inputs == example.inputs
+    assert net.parameters == example.parameters

@@ -5,7 +5,7 @@
 // uses: chain
 // uses: net
 // uses: row_loss
-// A training step of a stack of dense layers in two launches, the update not counted.
+// A training step of a stack of dense layers, or of a network, in two launches, the update not counted.
 
 // Each block takes every gridDim.x-th tile; its gradients and sums go to its own part.
 extern "C" __global__ void __launch_bounds__(256, 1)

@@ -5,7 +5,8 @@
 //   value it gives; VALUES; WIDTHS; HOMES: in which value's tile each lies (its own: a tile), from COLUMNS on; SLOPED: 1 where
 //   a slope is wanted; TABLES,
 //   DIMENSIONS: of an embedding's table; FORMS, SAVES, DROPS, W_AT, B_AT: as in chain.cu, of each step.
-// The last step is a dense layer; the loss follows it.
+// The last step is a dense layer; the loss follows it. Loops over a tile stay loops: unrolled they took half as many registers
+// more and each is a few turns.
 #ifdef STEPS
 #define ITEMS STEPS
 #define STEP_numbers 0
@@ -104,12 +105,14 @@ template <int S>
 __device__ __forceinline__ void gather_from(Tile& s, const Data& data) {
     constexpr int IN = read_of(S), OUT = write_of(S), W = width_of(OUT);
     if constexpr (step_of(S) == STEP_numbers)
+#pragma unroll 1
         for (int e = threadIdx.x; e < TILE * W; e += THREADS) {
             const int i = e / W, j = e % W;
             s.v[value_at(OUT) + i * stride_of(OUT) + j] = s.row[i] >= 0 ? item<IN, real>(data, s.row[i], j) : (real)0;
         }
     if constexpr (step_of(S) == STEP_embedding) {
         constexpr int M = indices_of(S);
+#pragma unroll 1
         for (int e = threadIdx.x; e < TILE * M; e += THREADS)
             s.index[index_at(S) + e] = s.row[e / M] >= 0 ? item<IN, int>(data, s.row[e / M], e % M) : -1;
     }
@@ -117,6 +120,7 @@ __device__ __forceinline__ void gather_from(Tile& s, const Data& data) {
 }
 __device__ __forceinline__ void gather_inputs(Tile& s, const Data& data, const long long*, const Settings&, long long) {
     gather_from<0>(s, data);
+#pragma unroll 1
     for (int e = home_at(VALUES) + threadIdx.x; e < slope_home(VALUES); e += THREADS) s.v[e] = 0;
 }
 
@@ -134,6 +138,7 @@ __device__ __forceinline__ void forward_from(Tile& s, const real* __restrict__ p
             y[i * SN + j] = forward<form_of(S)>(z, ca, cb, cc);
         });
     } else if constexpr (KIND != STEP_numbers) {
+#pragma unroll 1
         for (int e = threadIdx.x; e < TILE * W; e += THREADS) {
             const int i = e / W, j = e % W;
             real v = 0;
@@ -158,9 +163,11 @@ __device__ __forceinline__ void forward_from(Tile& s, const real* __restrict__ p
 template <int S>
 __device__ __forceinline__ void table_tile(const Tile& s, real* __restrict__ g, bool first) {
     constexpr int OUT = write_of(S), D = dimension_of(S), M = indices_of(S);
+#pragma unroll 1
     for (int e = threadIdx.x; e < table_of(S) * D; e += THREADS) {
         const int row = e / D, j = e % D;
         real total = 0;
+#pragma unroll 4
         for (int k = 0; k < TILE * M; ++k)
             if (s.index[index_at(S) + k] == row) total += s.v[slope_at(OUT) + k / M * stride_of(OUT) + k % M * D + j];
         real* at = g + weight_at(S) + e;
@@ -178,6 +185,7 @@ __device__ __forceinline__ void backward_from(Tile& s, const real* __restrict__ 
     if constexpr (KIND == STEP_dense) {
         constexpr int K = width_of(IN), SK = stride_of(IN);
         if constexpr (S < STEPS - 1 && form_of(S) != FORM_linear) {
+#pragma unroll 1
             for (int e = threadIdx.x; e < TILE * W; e += THREADS) {
                 const int i = e / W, j = e % W;
                 const real at = s.v[apart(S) ? sums_at(S) + i * padded(W) + j : value_at(OUT) + i * SN + j];
@@ -193,6 +201,7 @@ __device__ __forceinline__ void backward_from(Tile& s, const real* __restrict__ 
     } else if constexpr (KIND == STEP_embedding) {
         table_tile<S>(s, g, first);
     } else if constexpr (sloped(OUT)) {
+#pragma unroll 1
         for (int e = threadIdx.x; e < TILE * W; e += THREADS) {
             const int i = e / W, j = e % W;
             real d = dy[i * SN + j];

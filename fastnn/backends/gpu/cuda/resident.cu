@@ -8,7 +8,7 @@
 // uses: chain
 // uses: net
 // uses: row_loss
-// Many training steps of a small stack of dense layers in one launch. A block trains a model of its own, blockIdx.x of
+// Many training steps of a small stack of dense layers or a network in one launch. A block trains a model of its own, blockIdx.x of
 // those that lie one after the other: parameters, gradients and the clock are in shared memory, the optimizer's state in
 // registers. PARAMETERS: length of the flat vectors.
 #ifndef PARAMETERS
