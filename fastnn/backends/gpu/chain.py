@@ -222,7 +222,8 @@ class Reader:
         Unlike
             If it is something else.
         """
-        need(bool(self.program.gradients) and not self.program.outputs, "it trains nothing")
+        need(bool(self.program.gradients), "nothing is trained")
+        need(not self.program.outputs, "its predictions are kept, for a metric")
         for instruction in self.program.block:
             if self.loss is not None and self._is_backward(instruction):
                 self.backward.append(instruction)
@@ -249,7 +250,7 @@ class Reader:
             **dict.fromkeys(DROPS, self._dropped), **dict.fromkeys(_SUMS, self._metric),
         }  # fmt: skip
         reader = readers.get(op, self._loss if op.endswith("_grad") else None)
-        need(reader is not None, f"it has the op {op!r}")
+        need(reader is not None, f"it has the op {op!r} in its forward pass")
         return reader  # type: ignore[return-value]
 
     # ------------------------------------------------------------------ what a place holds

@@ -142,7 +142,7 @@ class NetReader(Reader):
         need(bool(self.sums) and self.sums[0].kind == "loss", "its loss is not summed")
         need(0 < len(self.layers) <= MOST_LAYERS, f"it has more than {MOST_LAYERS} dense layers")
         need(len(self.steps) <= MOST_STEPS, f"it has more than {MOST_STEPS} steps")
-        need(self.steps[-1].writes == self.given[-1], "its loss does not follow a dense layer")
+        need(self.steps[-1].writes == self.given[-1], "its loss does not follow its last dense layer")
         need(all(value.width <= MOST_WIDTH for value in self.values), f"it is wider than {MOST_WIDTH}")
         numbers = sorted(role for role in self.gathered if role.startswith("x"))
         return Net(

@@ -22,6 +22,10 @@ from fastnn.errors import ArgumentError
 from fastnn.program import Program
 
 REGIMES = ("resident", "fused", "library", "generic")
+_WORDS = {
+    "resident": "many steps in one launch", "fused": "a step in a few kernels",
+    "library": "products by cuBLAS", "generic": "a kernel for each op",
+}  # fmt: skip
 #: One block does about 27e9 multiply-adds a second out of shared memory, three for each weight and row of a
 #: batch; a replayed graph of four kernels costs about 15 us. Up to so many weights x rows a block is faster.
 RESIDENT_WORK = 1 << 17
@@ -48,6 +52,10 @@ class Choice(NamedTuple):
     chain: Chain | Net | None = None
     update: resident.Update | None = None
     why: str = ""
+
+    def __str__(self) -> str:
+        reason = f", because {self.why}" if self.why else ""
+        return f"regime {self.regime!r}, {_WORDS[self.regime]}{reason}"
 
 
 def _check(regime: str) -> None:

@@ -212,3 +212,77 @@ def test_the_committed_shape_is_what_a_program_gives(opened):
     assert [step.reads for step in net.steps] == [step.reads for step in example.steps]
     assert net.values == example.values and net.loss == example.loss and net.inputs == example.inputs
     assert net.parameters == example.parameters
+
+
+# --------------------------------------------------------------------------- what does not fit
+def on_numbers(*parts, units=1):
+    """A model of a chain of layers that ends in a sum with itself, so that it is no plain stack."""
+
+    def build():
+        x = layers.Input((NUMBERS,))
+        hidden = functools.reduce(lambda y, part: part()(y), parts, x)
+        return Model(x, layers.Dense(units)(layers.Add()([hidden, hidden])), seed=0)
+
+    return build
+
+
+def dense(units, **options):
+    return functools.partial(layers.Dense, units, **options)
+
+
+def shared():
+    x, layer = layers.Input((NUMBERS,)), layers.Dense(NUMBERS)
+    return Model(x, layers.Dense(1)(layer(layer(x))), seed=0)
+
+
+def frozen():
+    model = skip()
+    next(layer for layer in model.layers if isinstance(layer, layers.Embedding)).trainable = False
+    return model
+
+
+def in_two():
+    x = layers.Input((NUMBERS,))
+    first = layers.Dense(3)(x)
+    parts = [
+        layers.Dense(2)(layers.Concatenate()([first, x])),
+        layers.Dense(2)(layers.Concatenate()([x, first])),
+    ]
+    return Model(x, layers.Dense(1)(layers.Concatenate()(parts)), seed=0)
+
+
+def summed_output():
+    x = layers.Input((NUMBERS,))
+    return Model(x, layers.Add()([layers.Dense(1)(x), layers.Dense(1)(x)]), seed=0)
+
+
+UNLIKE = {
+    "an op": (on_numbers(layers.LayerNormalization), "it has the op 'layer_norm' in its forward pass"),
+    "wide": (on_numbers(dense(129)), "it is wider than 128"),
+    "deep": (on_numbers(*[dense(2)] * 8), "it has more than 8 dense layers"),
+    "shared weights": (shared, "weights are shared"),
+    "two concatenations": (in_two, "a value is in two concatenations"),
+    "a sum last": (summed_output, "its loss does not follow"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_what_is_no_net_runs_generic_and_says_why(opened, name):
+    build, why = UNLIKE[name]
+    model = build()
+    opened.fit(lambda: model, X, SIGN, epochs=1, loss="mse", metrics=[])
+    assert opened.trained.regime == "generic"
+    assert f"regime 'generic', a kernel for each op, because {why}" in str(model.device_choice)
+
+
+def test_a_frozen_table_is_left_to_the_ops(opened):
+    with pytest.raises(Unlike, match="not every layer is trained"):
+        recognise(opened.program(frozen, BOTH, SIGN))
+
+
+def test_a_model_says_how_it_is_trained(opened):
+    model = skip()
+    opened.fit(lambda: model, BOTH, SIGN, epochs=1)
+    assert str(model.device_choice).endswith("; regime 'resident', many steps in one launch")
+    opened.fit(lambda: model, BOTH, SIGN, "cpu", epochs=1)
+    assert model.device_choice.how == ""
