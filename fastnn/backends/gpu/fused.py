@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn.backends.gpu import data, net_layout
-from fastnn.backends.gpu.chain import Chain, Drop, Layer, Loss, Source, Sum
+from fastnn.backends.gpu.chain import Chain
+from fastnn.backends.gpu.chain_parts import Drop, Layer, Loss, Source, Sum
 from fastnn.backends.gpu.compile import Variant
 from fastnn.backends.gpu.lowering import REGISTERS, Launch, Scratch, Stride, Table, Target, blocks
 from fastnn.backends.gpu.net import MOST_INPUTS, Net

@@ -5,18 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from fastnn.backends.gpu.chain import (
-    MOST_LAYERS,
-    MOST_WIDTH,
-    Chain,
-    Layer,
-    Loss,
-    Reader,
-    Source,
-    Sum,
-    need,
-)
+from fastnn.backends.gpu.chain import MOST_LAYERS, MOST_WIDTH, Chain, Reader, need
 from fastnn.backends.gpu.chain import recognise as plain
+from fastnn.backends.gpu.chain_parts import Layer, Loss, Source, Sum
 from fastnn.ops.activation_forms import form
 from fastnn.ops.activations import ELEMENTWISE
 from fastnn.program import Program, Ref

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fastnn.backends.gpu.chain import Drop, Layer, Loss, Source, Sum
+from fastnn.backends.gpu.chain_parts import Drop, Layer, Loss, Source, Sum
 from fastnn.backends.gpu.net import Net, Step, Value
 
 
