@@ -141,6 +141,14 @@ __device__ constexpr int lanes_for(int k) {
     return lanes;
 }
 
+// The rows that a warp's groups of LANES fill are TILE * LANES / 32 apart: a tile of 32 rows with odd strides then meets
+// every bank once, where neighbouring rows meet some twice.
+template <int LANES>
+__device__ __forceinline__ int row_apart(int group) {
+    constexpr int GROUPS = 32 / LANES < TILE ? 32 / LANES : TILE;
+    return group % GROUPS * (TILE / GROUPS) + group / GROUPS;
+}
+
 // Rows of this chunk into the tile; rows past the end are zeros.
 __device__ __forceinline__ void gather_tile(Tile& s, const Data& data, const long long* r, const Settings& set, long long row0) {
     constexpr int K = size_of(0), N = size_of(LAYERS);
@@ -148,20 +156,23 @@ __device__ __forceinline__ void gather_tile(Tile& s, const Data& data, const lon
     const long long left = r[R_ROWS] - row0;
     if (tid < TILE) s.row[tid] = tid < left ? row_at(r[R_POSITION] + r[R_ROW0] + row0 + tid, r) : -1;
     __syncthreads();
-    constexpr int LANES = lanes_for(K);
-    for (int i = tid / LANES; i < TILE; i += THREADS / LANES)
+    constexpr int LANES = lanes_for(K), T_LANES = lanes_for(N);
+    for (int group = tid / LANES; group < TILE; group += THREADS / LANES) {
+        const int i = row_apart<LANES>(group);
         for (int k = tid % LANES; k < K; k += LANES) {
             real x = 0;
             if (i < left) x = (real)data.x[s.row[i] * data.x_row + k * data.x_column];
             if constexpr (drop_of(0) != 0) x = dropped<0>(x, s.kept[kept_at(0) + i * stride_of(0) + k], r, set, r[R_ROW0] + row0 + i, k);
             s.v[in_at(0) + i * stride_of(0) + k] = x;
         }
+    }
     if constexpr (CLASSES == 2) {
         if (tid < TILE) s.label[tid] = tid < left ? (int)data.t[s.row[tid] * data.t_row] : 0;
     } else {
-        for (int e = tid; e < TILE * N; e += THREADS) {
-            const int i = e / N, j = e % N;
-            s.v[target_at() + i * stride_of(LAYERS) + j] = i < left ? (real)data.t[s.row[i] * data.t_row + j * data.t_column] : (real)0;
+        for (int group = tid / T_LANES; group < TILE; group += THREADS / T_LANES) {
+            const int i = row_apart<T_LANES>(group);
+            for (int j = tid % T_LANES; j < N; j += T_LANES)
+                s.v[target_at() + i * stride_of(LAYERS) + j] = i < left ? (real)data.t[s.row[i] * data.t_row + j * data.t_column] : (real)0;
         }
     }
     if (tid < TILE) s.weight[tid] = tid < left && data.w ? (real)data.w[s.row[tid] * data.w_row] : (real)1;
@@ -184,8 +195,9 @@ __device__ __forceinline__ void forward_from(Tile& s, const real* __restrict__ p
     const double* c = set.reals + L * LAYER_REALS;
     const real ca = (real)c[0], cb = (real)c[1], cc = (real)c[2];
     const real* __restrict__ w = p + weight_at(L);
-    for (int e = threadIdx.x; e < N * (TILE / R); e += THREADS) {
-        const int j = e % N, i0 = e / N * R;
+    constexpr int COUNT = TILE / R;      // lanes on different rows meet every bank once in a tile of 32, not in smaller ones
+    for (int e = threadIdx.x; e < N * COUNT; e += THREADS) {
+        const int j = TILE == 32 ? e / COUNT : e % N, i0 = (TILE == 32 ? e % COUNT : e / N) * R;
         const real* x = s.v + in_at(L) + i0 * SK;
         real acc[R] = {};
 #pragma unroll 4
