@@ -71,13 +71,15 @@ __device__ constexpr int end_slope_at() { return slope_at(LAYERS - 1); }
 __device__ __forceinline__ void gather_inputs(Tile& s, const Data& data, const long long* r, const Settings& set, long long row0) {
     constexpr int K = size_of(0), LANES = lanes_for(K);
     const int tid = threadIdx.x;
-    for (int i = tid / LANES; i < TILE; i += THREADS / LANES)
+    for (int group = tid / LANES; group < TILE; group += THREADS / LANES) {
+        const int i = row_apart<LANES>(group);
         for (int k = tid % LANES; k < K; k += LANES) {
             real x = 0;
             if (s.row[i] >= 0) x = (real)data.x[s.row[i] * data.x_row + k * data.x_column];
             if constexpr (drop_of(0) != 0) x = dropped<0, K>(x, s.kept[kept_at(0) + i * stride_of(0) + k], r, set, r[R_ROW0] + row0 + i, k);
             s.v[in_at(0) + i * stride_of(0) + k] = x;
         }
+    }
 }
 
 // Layer L and those after it.

@@ -6,9 +6,11 @@ __device__ __forceinline__ void gather_targets(Tile& s, const Data& data) {
     if constexpr (CLASSES == 2) {
         if (tid < TILE) s.label[tid] = s.row[tid] >= 0 ? (int)data.t[s.row[tid] * data.t_row] : 0;
     } else {
-        for (int e = tid; e < TILE * N; e += THREADS) {
-            const int i = e / N, j = e % N;
-            s.v[target_at() + i * end_stride() + j] = s.row[i] >= 0 ? (real)data.t[s.row[i] * data.t_row + j * data.t_column] : (real)0;
+        constexpr int LANES = lanes_for(N);
+        for (int group = tid / LANES; group < TILE; group += THREADS / LANES) {
+            const int i = row_apart<LANES>(group);
+            for (int j = tid % LANES; j < N; j += LANES)
+                s.v[target_at() + i * end_stride() + j] = s.row[i] >= 0 ? (real)data.t[s.row[i] * data.t_row + j * data.t_column] : (real)0;
         }
     }
     if (tid < TILE) s.weight[tid] = s.row[tid] >= 0 && data.w ? (real)data.w[s.row[tid] * data.w_row] : (real)1;

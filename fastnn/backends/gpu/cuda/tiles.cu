@@ -101,6 +101,14 @@ __device__ constexpr int lanes_for(int k) {
     return lanes;
 }
 
+// The rows that a warp's groups of LANES fill are TILE * LANES / 32 apart: a tile of 32 rows with odd strides then meets
+// every bank once, where neighbouring rows meet some twice.
+template <int LANES>
+__device__ __forceinline__ int row_apart(int group) {
+    constexpr int GROUPS = 32 / LANES < TILE ? 32 / LANES : TILE;
+    return group % GROUPS * (TILE / GROUPS) + group / GROUPS;
+}
+
 // Rows a thread computes at once in a layer of N units: as many as leave all threads some work, at most 8.
 __device__ constexpr int rows_at_once(int n) {
     int rows = 1;
@@ -111,9 +119,9 @@ __device__ constexpr int rows_at_once(int n) {
 // x w for the tile's rows of K numbers SK apart; then(i, j, sum) takes each of the N sums of a row.
 template <int K, int N, int SK, class Then>
 __device__ __forceinline__ void product_tile(const real* xs, const real* __restrict__ w, const Then& then) {
-    constexpr int R = rows_at_once(N);
-    for (int e = threadIdx.x; e < N * (TILE / R); e += THREADS) {
-        const int j = e % N, i0 = e / N * R;
+    constexpr int R = rows_at_once(N), COUNT = TILE / R;
+    for (int e = threadIdx.x; e < N * COUNT; e += THREADS) {  // lanes on different rows meet every bank once in a tile of 32
+        const int j = TILE == 32 ? e / COUNT : e % N, i0 = (TILE == 32 ? e % COUNT : e / N) * R;
         const real* x = xs + i0 * SK;
         real acc[R] = {};
 #pragma unroll 4
