@@ -70,7 +70,7 @@ class Opened:
         """Plan a training on the GPU, and do no more."""
         self.only_program = True
         with pytest.raises(Planned) as planned:
-            self.fit(build, x, y, **options)
+            self.fit(build, x=x, y=y, **options)
         self.only_program = False
         return planned.value.args[0]
 
