@@ -69,6 +69,11 @@ class Chain:
         return self.layers[0].inputs
 
     @property
+    def work(self) -> int:
+        """Multiply-adds of a row's forward pass."""
+        return self.weights
+
+    @property
     def without_slopes(self) -> int:
         """Elements of the weight matrices whose input needs no gradient."""
         return self.layers[0].inputs * self.layers[0].units

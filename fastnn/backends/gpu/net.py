@@ -94,6 +94,12 @@ class Net:
         return sum(s.layer.inputs * s.layer.units for s in self.steps if s.kind == "dense")
 
     @property
+    def work(self) -> int:
+        """Multiply-adds of a row's forward pass; a number of a table is compared with every index."""
+        tables = [s for s in self.steps if s.kind == "embedding"]
+        return self.weights + sum(s.layer.inputs * s.layer.units * self.indices(s) for s in tables)
+
+    @property
     def without_slopes(self) -> int:
         """Elements of the weight matrices whose input needs no gradient."""
         dense = [s for s in self.steps if s.kind == "dense" and not self.values[s.reads[0]].sloped]
@@ -213,7 +219,8 @@ class NetReader(Reader):
 
     def _reshape(self, instruction: Any) -> None:
         held = self._value(instruction.inputs[0])
-        need(held is not None, "what is reshaped is not one of the network's values")
+        if not isinstance(held, Source):
+            self._read(instruction.inputs[0])  # a second name: an activation of it is a step of its own
         self._set(instruction.outputs[0], held)
 
     def _concatenate(self, instruction: Any) -> None:

@@ -116,7 +116,7 @@ def choose(program: Program, batch: int, wanted: str | None = None) -> Choice:
                 f"This program cannot run in the regime {wanted!r}, but in: {', '.join(possible)}."
             )
         return possible[wanted]
-    if "resident" in possible and possible["resident"].chain.weights * batch <= RESIDENT_WORK:  # type: ignore[union-attr]
+    if "resident" in possible and possible["resident"].chain.work * batch <= RESIDENT_WORK:  # type: ignore[union-attr]
         return possible["resident"]
     if "fused" in possible:
         return possible["fused"]

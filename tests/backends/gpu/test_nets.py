@@ -74,6 +74,14 @@ def four_inputs():
     return Model([x, also, one, two], layers.Dense(1)(joined), seed=4, dtype="float64")
 
 
+def second_name():
+    """A layer's sums under two names: as they are, and reshaped before an activation."""
+    x = layers.Input((NUMBERS,))
+    sums = layers.Dense(6)(x)
+    other = layers.Activation("relu")(layers.Reshape((6,))(sums))
+    return Model(x, layers.Dense(1)(layers.Concatenate()([sums, other])), seed=5, dtype="float64")
+
+
 BOTH = [X, CATEGORY]
 NETS = {
     "skip": (skip, BOTH, SIGN, {}),
@@ -85,6 +93,7 @@ NETS = {
     "four inputs": (
         four_inputs, [X, X[::-1], CATEGORY, TWO_COLUMNS], X[:, 2], {"loss": "huber", "metrics": []},
     ),
+    "second name": (second_name, X, X[:, 2], {"loss": "mse", "metrics": []}),
 }  # fmt: skip
 ONE_LAUNCH = ("resident", "fused")
 
@@ -256,12 +265,19 @@ def summed_output():
     return Model(x, layers.Add()([layers.Dense(1)(x), layers.Dense(1)(x)]), seed=0)
 
 
+def product():
+    x = layers.Input((NUMBERS,))
+    return Model(x, layers.Dense(1)(layers.Multiply()([layers.Dense(2)(x), layers.Dense(2)(x)])), seed=0)
+
+
 UNLIKE = {
     "an op": (on_numbers(layers.LayerNormalization), "it has the op 'layer_norm' in its forward pass"),
     "wide": (on_numbers(dense(129)), "it is wider than 128"),
     "deep": (on_numbers(*[dense(2)] * 8), "it has more than 8 dense layers"),
     "shared weights": (shared, "weights are shared"),
     "two concatenations": (in_two, "a value is in two concatenations"),
+    "activity": (on_numbers(dense(4, activity_regularizer="l2")), "it has several losses"),
+    "a product": (product, "it has the op 'multiply' in its forward pass"),
     "a sum last": (summed_output, "its loss does not follow"),
 }  # fmt: skip
 
