@@ -36,6 +36,15 @@ def opened(monkeypatch):
     return opened_sessions.Opened(monkeypatch)
 
 
+@pytest.fixture
+def checked(monkeypatch):
+    """Every access of every kernel is looked at."""
+    monkeypatch.setenv("FAKECUPY_MODE", "check")
+    compiling.forget()
+    yield
+    compiling.forget()
+
+
 def skip(width=16, dtype="float64"):
     """Numbers and a category; two layers with a way around the second."""
     numbers, category = layers.Input((NUMBERS,)), layers.Input((1,), dtype="int32")
@@ -101,7 +110,7 @@ ONE_LAUNCH = ("resident", "fused")
 # --------------------------------------------------------------------------- numbers
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("regime", ONE_LAUNCH)
-def test_training_equals_the_cpus_step_for_step(opened, net, regime):
+def test_training_equals_the_cpus_step_for_step(opened, checked, net, regime):
     build, x, y, options = NETS[net]
     weights, history = opened.fit(build, x, y, regime=regime, **options)
     session = opened.trained

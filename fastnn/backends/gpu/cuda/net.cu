@@ -91,6 +91,10 @@ __device__ constexpr int end_at() { return value_at(end_value()); }
 __device__ constexpr int end_sums_at() { return apart(STEPS - 1) ? sums_at(STEPS - 1) : end_at(); }
 __device__ constexpr int end_slope_at() { return slope_at(end_value()); }
 
+// Element e of a tile's W columns: in a tile of 32 neighbouring lanes take neighbouring rows, and so every bank once.
+__device__ __forceinline__ int row_of(int e, int w) { return TILE == 32 ? e % TILE : e / w; }
+__device__ __forceinline__ int column_of_row(int e, int w) { return TILE == 32 ? e / TILE : e % w; }
+
 // Element (i, j) of an input.
 template <int INPUT, class To>
 __device__ __forceinline__ To item(const Data& data, long long i, int j) {
@@ -103,12 +107,13 @@ __device__ __forceinline__ To item(const Data& data, long long i, int j) {
 // What step S and those after it read of the inputs; rows past the end are zeros, and rows -1 of a table.
 template <int S>
 __device__ __forceinline__ void gather_from(Tile& s, const Data& data) {
-    constexpr int IN = read_of(S), OUT = write_of(S), W = width_of(OUT);
+    constexpr int IN = read_of(S), OUT = write_of(S), W = width_of(OUT), LANES = lanes_for(W);
     if constexpr (step_of(S) == STEP_numbers)
 #pragma unroll 1
-        for (int e = threadIdx.x; e < TILE * W; e += THREADS) {
-            const int i = e / W, j = e % W;
-            s.v[value_at(OUT) + i * stride_of(OUT) + j] = s.row[i] >= 0 ? item<IN, real>(data, s.row[i], j) : (real)0;
+        for (int group = threadIdx.x / LANES; group < TILE; group += THREADS / LANES) {
+            const int i = row_apart<LANES>(group);
+            for (int j = threadIdx.x % LANES; j < W; j += LANES)
+                s.v[value_at(OUT) + i * stride_of(OUT) + j] = s.row[i] >= 0 ? item<IN, real>(data, s.row[i], j) : (real)0;
         }
     if constexpr (step_of(S) == STEP_embedding) {
         constexpr int M = indices_of(S);
@@ -140,7 +145,7 @@ __device__ __forceinline__ void forward_from(Tile& s, const real* __restrict__ p
     } else if constexpr (KIND != STEP_numbers) {
 #pragma unroll 1
         for (int e = threadIdx.x; e < TILE * W; e += THREADS) {
-            const int i = e / W, j = e % W;
+            const int i = row_of(e, W), j = column_of_row(e, W);
             real v = 0;
             if constexpr (KIND == STEP_embedding) {
                 constexpr int D = dimension_of(S);
@@ -187,7 +192,7 @@ __device__ __forceinline__ void backward_from(Tile& s, const real* __restrict__ 
         if constexpr (S < STEPS - 1 && form_of(S) != FORM_linear) {
 #pragma unroll 1
             for (int e = threadIdx.x; e < TILE * W; e += THREADS) {
-                const int i = e / W, j = e % W;
+                const int i = row_of(e, W), j = column_of_row(e, W);
                 const real at = s.v[apart(S) ? sums_at(S) + i * padded(W) + j : value_at(OUT) + i * SN + j];
                 dy[i * SN + j] = backward<form_of(S)>(dy[i * SN + j], at, ca, cb, cc);
             }
@@ -203,7 +208,7 @@ __device__ __forceinline__ void backward_from(Tile& s, const real* __restrict__ 
     } else if constexpr (sloped(OUT)) {
 #pragma unroll 1
         for (int e = threadIdx.x; e < TILE * W; e += THREADS) {
-            const int i = e / W, j = e % W;
+            const int i = row_of(e, W), j = column_of_row(e, W);
             real d = dy[i * SN + j];
             if constexpr (KIND == STEP_activation)
                 d = backward<form_of(S)>(d, s.v[saves_input(S) ? value_at(IN) + i * stride_of(IN) + j : value_at(OUT) + i * SN + j], ca, cb, cc);
