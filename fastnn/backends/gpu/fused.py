@@ -1,4 +1,4 @@
-"""Regime B: the training step of a stack of dense layers in two kernels, before its update section.
+"""Regime B: the training step of a stack or network of dense layers in two kernels, its update apart.
 
 A block takes tiles of rows through gather, forward, loss and backward without leaving shared memory, and
 keeps gradients of its own; the second kernel sums the blocks' gradients in order.

@@ -2,7 +2,7 @@
 
 =========== === ==================================================================================
 resident     A  many steps in one launch of one block: a model that fits it, and little work a step
-fused        B  a step in a few kernels of a captured graph: narrow stacks of dense layers
+fused        B  a step in a few kernels of a captured graph: narrow stacks and networks
 library      C  cuBLAS, kernel by kernel: so much arithmetic that launches no longer count
 generic      -  a kernel for each op in a captured graph: everything else
 =========== === ==================================================================================

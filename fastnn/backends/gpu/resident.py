@@ -1,4 +1,4 @@
-"""Regime A: many training steps of a small stack of dense layers in one launch.
+"""Regime A: many training steps of a small stack or network of dense layers in one launch.
 
 One block trains one model, which never leaves its shared memory and registers. Models of a population lie
 one after the other; a session launches one block.
