@@ -153,13 +153,16 @@ class DeviceChoice(NamedTuple):
     ----------
     device : {'cpu', 'gpu'}
     reason : str
+    how : str
+        Of a training on a GPU: its regime (see docs/gpu.md), and what keeps it from fewer kernels.
     """
 
     device: str
     reason: str
+    how: str = ""
 
     def __str__(self) -> str:
-        return f"device={self.device!r}: {self.reason}"
+        return f"device={self.device!r}: {self.reason}{'; ' * bool(self.how)}{self.how}"
 
 
 def seconds(work: Work) -> tuple[float, float]:

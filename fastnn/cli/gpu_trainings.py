@@ -117,6 +117,7 @@ TRAININGS = (
         "norms, L2, max norm, RMSprop", _normed, lambda: RMSprop(0.01, centered=True, momentum=0.3), BCE, 48,
         _table(5),
     ),
+    Training("skip, embedding, Adam", _branched, lambda: Adam(0.01), "mean_squared_error", 32, _towns),
     Training(
         "skip, embedding, Nadam", _branched,
         lambda: Nadam(0.01, global_clipnorm=1.0, use_ema=True, gradient_accumulation_steps=2),

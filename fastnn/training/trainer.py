@@ -114,6 +114,8 @@ class Training:
             threads=threads,
         )
         self.session = self._open(seed=self.seed, step=state.step, epoch=state.epoch)
+        if self.device == "gpu":
+            model.device_choice = model.device_choice._replace(how=self.session.how)
         self.steps_per_epoch = -(-self.rows // self.batch_size)
         self.steps: int | None = self.steps_per_epoch
         self._evaluator = Evaluator(self.compiled, self.metrics, self.plan, table, self.rows)

@@ -219,4 +219,27 @@ MUTANTS = [
         "return a > b ? a : b; ",
         "maximum",
     ),
+    # ---- networks in shared memory
+    Mutant(
+        "no barrier between the steps of a network",
+        "net",
+        "    if constexpr (KIND != STEP_numbers) __syncthreads();\n",
+        "",
+        "net",
+    ),
+    Mutant(
+        "a slope read before it is the sum's",
+        "net",
+        "            }\n            __syncthreads();\n        }\n        weights_tile",
+        "            }\n        }\n        weights_tile",
+        "net",
+    ),
+    Mutant(
+        "a value read twice, with the slope of one reader",
+        "net",
+        "s.v[slope_at(IN) + i * SK + k] += d;",
+        "s.v[slope_at(IN) + i * SK + k] = d;",
+        "net",
+    ),
+    Mutant("a table's gradient from its first index alone", "net", "k % M * D + j];", "j];", "net"),
 ]

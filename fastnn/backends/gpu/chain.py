@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastnn.backends.gpu import kernels
+from fastnn.backends.gpu.chain_parts import Drop, Layer, Loss, Source, Sum
 from fastnn.backends.gpu.lowering import Launch, Target
 from fastnn.ops.activation_forms import form
 from fastnn.ops.activations import ELEMENTWISE
@@ -21,111 +22,11 @@ _SUMS = {
     "metric_categorical_accuracy": "categorical_accuracy",
     "metric_sparse_categorical_accuracy": "sparse_categorical_accuracy",
 }
-_DROPS = {"dropout": 1, "alpha_dropout": 2}
+DROPS = {"dropout": 1, "alpha_dropout": 2}
 
 
 class Unlike(Exception):
-    """The program is not a plain stack of dense layers."""
-
-
-class Source(NamedTuple):
-    """One of the caller's arrays.
-
-    Attributes
-    ----------
-    number : int
-    dtype : str
-    """
-
-    number: int
-    dtype: str
-
-
-class Drop(NamedTuple):
-    """Dropout on a layer's input.
-
-    Attributes
-    ----------
-    kind : int
-        1 dropout, 2 alpha dropout.
-    stream, seed, step, threshold : int
-    on, on_shift, off_shift : float
-        See ``cuda/dropout.cu``.
-    """
-
-    kind: int
-    stream: int
-    seed: int
-    step: int
-    threshold: int
-    on: float
-    on_shift: float
-    off_shift: float
-
-
-class Layer(NamedTuple):
-    """A dense layer.
-
-    Attributes
-    ----------
-    inputs, units : int
-    weights, bias : int
-        Where they begin in the flat vector, in elements; -1 for no bias.
-    form : str
-        Its activation (see ``fastnn.ops.activation_forms``).
-    constants : tuple of float
-    saves : {'input', 'output'}
-        What the activation's derivative is taken at.
-    drop : Drop or None
-        On its input.
-    """
-
-    inputs: int
-    units: int
-    weights: int
-    bias: int
-    form: str = "linear"
-    constants: tuple[float, ...] = (0.0, 0.0, 0.0)
-    saves: str = "output"
-    drop: Drop | None = None
-
-
-class Sum(NamedTuple):
-    """A sum over rows.
-
-    Attributes
-    ----------
-    kind : str
-        'loss', a metric, or 'weights'.
-    accumulator : int
-    weighted : bool
-    """
-
-    kind: str
-    accumulator: int
-    weighted: bool
-
-
-class Loss(NamedTuple):
-    """The loss.
-
-    Attributes
-    ----------
-    name : str
-        The LOSS of ``cuda/loss_terms.cu``, 'shares' or 'labels' (cross-entropy from logits).
-    on_logits : bool
-        It reads the last layer's sums, before the activation.
-    balanced : int
-    mean : int
-    numbers : tuple of float
-        scale, each, and its settings a, b, c.
-    """
-
-    name: str
-    on_logits: bool
-    balanced: int
-    mean: int
-    numbers: tuple[float, ...]
+    """The program is not what the reader knows; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +59,31 @@ class Chain:
     parameters: int
 
     @property
+    def inputs(self) -> tuple[Source, ...]:
+        """What the kernels read besides target and weight."""
+        return (self.x,)
+
+    @property
+    def columns(self) -> int:
+        """Numbers of a row that are read of the inputs."""
+        return self.layers[0].inputs
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of a row's forward pass."""
+        return self.weights
+
+    @property
+    def without_slopes(self) -> int:
+        """Elements of the weight matrices whose input needs no gradient."""
+        return self.layers[0].inputs * self.layers[0].units
+
+    @property
+    def outputs(self) -> int:
+        """Width of the last layer."""
+        return self.layers[-1].units
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Widths of the input and of each layer."""
         return (self.layers[0].inputs, *(layer.units for layer in self.layers))
@@ -169,18 +95,16 @@ class Chain:
 
 
 def recognise(program: Program) -> Chain | None:
-    """Return the stack of dense layers that a training program is, or None."""
-    if not program.gradients or program.outputs:
-        return None
+    """Return the plain stack of dense layers that a training program is, or None."""
     try:
-        return _Reader(program).read()
+        return Reader(program).read()
     except Unlike:
         return None
 
 
 @dataclass
-class _Reader:
-    """Follows what each place in memory holds, instruction by instruction."""
+class Reader:
+    """Reads a plain stack of dense layers: follows what each place in memory holds, step by step."""
 
     program: Program
     holds: dict[tuple[str, int], Any] = field(default_factory=dict)
@@ -196,16 +120,29 @@ class _Reader:
     def item(self) -> int:
         return 4 if self.program.dtype == "float32" else 8
 
-    def read(self) -> Chain:
+    def read(self) -> Any:
+        """Return what the program is.
+
+        Raises
+        ------
+        Unlike
+            If it is something else.
+        """
+        need(bool(self.program.gradients), "nothing is trained")
+        need(not self.program.outputs, "its predictions are kept, for a metric")
         for instruction in self.program.block:
             if self.loss is not None and self._is_backward(instruction):
                 self.backward.append(instruction)
                 continue
             self._reader_of(instruction.op)(instruction)
         self._check_backward()
-        _need(self.loss is not None and self.drop is None and 0 < len(self.layers) <= MOST_LAYERS)
-        _need(bool(self.sums) and self.sums[0].kind == "loss")
-        _need(all(0 < width <= MOST_WIDTH for layer in self.layers for width in (layer.inputs, layer.units)))
+        return self.finish()
+
+    def finish(self) -> Any:
+        """Check the whole and return it."""
+        need(self.loss is not None and self.drop is None and 0 < len(self.layers) <= MOST_LAYERS)
+        need(bool(self.sums) and self.sums[0].kind == "loss")
+        need(all(0 < width <= MOST_WIDTH for layer in self.layers for width in (layer.inputs, layer.units)))
         return Chain(
             self.program.dtype, tuple(self.layers), self.softmax, self.loss,  # type: ignore[arg-type]
             tuple(self.sums), self.gathered["x"], self.gathered["target"], self.gathered.get("weight"),
@@ -216,12 +153,11 @@ class _Reader:
         readers = {
             "order": self._order, "gather": self._gather, "dense": self._dense, "softmax": self._softmax,
             "accumulate": self._accumulate, **dict.fromkeys(ELEMENTWISE, self._activation),
-            **dict.fromkeys(_DROPS, self._dropped), **dict.fromkeys(_SUMS, self._metric),
+            **dict.fromkeys(DROPS, self._dropped), **dict.fromkeys(_SUMS, self._metric),
         }  # fmt: skip
         reader = readers.get(op, self._loss if op.endswith("_grad") else None)
-        if reader is None:
-            raise Unlike
-        return reader
+        need(reader is not None, f"it has the op {op!r} in its forward pass")
+        return reader  # type: ignore[return-value]
 
     # ------------------------------------------------------------------ what a place holds
     def _value(self, ref: Ref) -> Any:
@@ -245,32 +181,33 @@ class _Reader:
     def _input(self, ref: Ref, role: str) -> None:
         """Take an operand as the chain's input, target or weight."""
         source = self._value(ref)
-        _need(isinstance(source, Source) and self.gathered.setdefault(role, source) == source)
+        need(isinstance(source, Source) and self.gathered.setdefault(role, source) == source)
 
     def _dense(self, instruction: Any) -> None:
-        x, w, *bias = instruction.inputs
-        inputs, units = w.spec.shape
-        _need(self.loss is None and x.spec.size == inputs and w.region == "parameter")
+        x, w = instruction.inputs[:2]
+        need(self.loss is None and x.spec.size == w.spec.shape[0] and w.region == "parameter")
         if not self.layers and isinstance(self._value(x), Source):
             self._input(x, "x")
         else:
-            _need(self._value(x) == self._end())
-        attrs = instruction.attrs
-        name = attrs.get("activation", "linear")
-        kind, constants = form(name, attrs.get("activation_attrs", {}))
-        at = bias[0].offset // self.item if bias else -1
-        saves = ELEMENTWISE.get(name, "output")
-        if "activation" in attrs:
-            saves = "output"  # fusion keeps the output alone
-        self.layers.append(Layer(inputs, units, w.offset // self.item, at, kind, constants, saves, self.drop))
+            need(self._value(x) == self._end())
+        self.layers.append(self._layer_of(instruction)._replace(drop=self.drop))
         self.drop = None
         self._set(instruction.outputs[0], self._end())
 
+    def _layer_of(self, instruction: Any) -> Layer:
+        """Return a dense layer; a fused activation keeps the output alone."""
+        _, w, *bias = instruction.inputs
+        attrs = instruction.attrs
+        kind, constants = form(attrs.get("activation", "linear"), attrs.get("activation_attrs", {}))
+        at = bias[0].offset // self.item if bias else -1
+        inputs, units = w.spec.shape
+        return Layer(inputs, units, w.offset // self.item, at, kind, constants)
+
     def _activation(self, instruction: Any) -> None:
         (x,), (y,) = instruction.inputs, instruction.outputs
-        _need(self._value(x) == self._end() and bool(self.layers) and self.drop is None)
+        need(self._value(x) == self._end() and bool(self.layers) and self.drop is None)
         layer = self.layers[-1]
-        _need(layer.form == "linear" and not self.softmax)
+        need(layer.form == "linear" and not self.softmax)
         kind, constants = form(instruction.op, instruction.attrs)
         self.layers[-1] = layer._replace(form=kind, constants=constants, saves=ELEMENTWISE[instruction.op])
         self._set(x, ("z", len(self.layers)))
@@ -278,37 +215,43 @@ class _Reader:
 
     def _softmax(self, instruction: Any) -> None:
         (x,), (y,) = instruction.inputs, instruction.outputs
-        _need(self._value(x) == self._end() and bool(self.layers) and self.layers[-1].form == "linear")
+        need(self._value(x) == self._end() and bool(self.layers) and self.layers[-1].form == "linear")
         self.softmax = True
         self._set(x, ("z", len(self.layers)))
         self._set(y, self._end())
 
     def _dropped(self, instruction: Any) -> None:
         (x,) = instruction.inputs
-        _need(self.drop is None and self.loss is None and not self.softmax)
+        need(self.drop is None and self.loss is None and not self.softmax)
         if not self.layers and isinstance(self._value(x), Source):
             self._input(x, "x")
         else:
-            _need(self._value(x) == self._end())
-        numbers = kernels.lower(instruction, Target(self.program.dtype))[0].arguments[-7:]
-        self.drop = Drop(_DROPS[instruction.op], *numbers)
+            need(self._value(x) == self._end())
+        self.drop = self._drop_of(instruction)
         self._set(instruction.outputs[0], self._end())
+
+    def _drop_of(self, instruction: Any) -> Drop:
+        numbers = kernels.lower(instruction, Target(self.program.dtype))[0].arguments[-7:]
+        return Drop(DROPS[instruction.op], *numbers)
 
     # ------------------------------------------------------------------ loss and metrics
     def _loss(self, instruction: Any) -> None:
-        _need(self.loss is None and len(instruction.inputs) in (2, 3) and self.drop is None)
+        need(self.loss is None, "it has several losses")
+        need(len(instruction.inputs) in (2, 3) and self.drop is None, "its loss is unlike others")
         target, prediction, *weight = instruction.inputs
         held = self._value(prediction)
         last = len(self.layers)
-        _need(bool(self.layers) and held in (("y", last), ("z", last)))
+        need(
+            bool(self.layers) and held in (("y", last), ("z", last)), "its loss does not follow a dense layer"
+        )
         on_logits = held == ("z", last) or self.layers[-1].form == "linear"
-        _need(on_logits or not self.softmax)
-        _need(not (self.softmax and held == ("y", last)))
+        need(on_logits or not self.softmax)
+        need(not (self.softmax and held == ("y", last)), "its loss is computed from softmax's output")
         launches = kernels.lower(instruction, Target(self.program.dtype))
-        _need(len(launches) == 1)
+        need(len(launches) == 1, f"its loss takes several kernels: {instruction.op}")
         self.loss = _loss_of(launches[0], on_logits)
         labels = self.loss.name == "labels"
-        _need(labels == (target.spec.kind == "int") and (labels or target.spec.size == prediction.spec.size))
+        need(labels == (target.spec.kind == "int") and (labels or target.spec.size == prediction.spec.size))
         self._input(target, "target")
         if weight:
             self._input(weight[0], "weight")
@@ -320,10 +263,10 @@ class _Reader:
         values, *weight = instruction.inputs
         number = instruction.outputs[0].offset // 8
         if self._value(values) == ("rows", 0):
-            _need(not self.sums)
+            need(not self.sums)
             kind = "loss"
         else:
-            _need(not weight)
+            need(not weight)
             self._input(values, "weight")
             kind = "weights"
         if weight:
@@ -332,12 +275,12 @@ class _Reader:
 
     def _metric(self, instruction: Any) -> None:
         target, prediction, *weight = instruction.inputs
-        _need(self.loss is not None and self._value(prediction) == self._end())
+        need(self.loss is not None and self._value(prediction) == self._end())
         self._input(target, "target")
         if weight:
             self._input(weight[0], "weight")
         kind, number = _SUMS[instruction.op], instruction.outputs[0].offset // 8
-        _need(("sparse" in kind) == (target.spec.kind == "int"))
+        need(("sparse" in kind) == (target.spec.kind == "int"))
         self.sums.append(Sum(kind, number, bool(weight)))
 
     # ------------------------------------------------------------------ backward
@@ -352,17 +295,18 @@ class _Reader:
         def places(op: str) -> list[int]:
             return sorted(i.outputs[0].offset // self.item for i in self.backward if i.op == op)
 
-        _need(not any(i.accumulate for i in self.backward))
-        _need(places("dense_dw") == sorted(layer.weights for layer in self.layers))
-        _need(places("dense_db") == sorted(layer.bias for layer in self.layers if layer.bias >= 0))
-        _need(sum(i.op == "dense_dx" for i in self.backward) == len(self.layers) - 1)
+        need(not any(i.accumulate for i in self.backward))
+        need(places("dense_dw") == sorted(layer.weights for layer in self.layers))
+        need(places("dense_db") == sorted(layer.bias for layer in self.layers if layer.bias >= 0))
+        need(sum(i.op == "dense_dx" for i in self.backward) == len(self.layers) - 1)
         drops = sum(layer.drop is not None for layer in self.layers[1:])
-        _need(sum(i.op == "multiply" for i in self.backward) == drops)
+        need(sum(i.op == "multiply" for i in self.backward) == drops)
 
 
-def _need(condition: bool) -> None:
+def need(condition: bool, why: str = "it is no plain stack of dense layers") -> None:
+    """Raise Unlike, saying why, unless a condition holds."""
     if not condition:
-        raise Unlike
+        raise Unlike(why)
 
 
 def _loss_of(launch: Launch, on_logits: bool) -> Loss:
@@ -372,6 +316,6 @@ def _loss_of(launch: Launch, on_logits: bool) -> Loss:
         _, _, _, _, _, _, _, scale, mean, each, a, b, c = launch.arguments
         name = str(defines["LOSS"]).removeprefix("LOSS_")
         return Loss(name, on_logits, int(defines.get("BALANCED", 0)), mean, (scale, each, a, b, c))
-    _need(launch.name == "logits")
+    need(launch.name == "logits", f"its loss is of a kind of its own: {launch.name}")
     labels, scale, mean, a, b = launch.arguments[1], *launch.arguments[8:12]
     return Loss("labels" if labels is not None else "shares", on_logits, 0, mean, (scale, 1.0, a, b, 0.0))

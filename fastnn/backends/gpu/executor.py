@@ -69,6 +69,8 @@ class Session:
     Attributes
     ----------
     regime : str
+    how : str
+        The regime in words, and why it is no faster one.
     """
 
     def __init__(
@@ -111,7 +113,7 @@ class Session:
             self._feed = Feed(program, inputs, batch_size, epoch_rows, total_rows, seed, shuffle, cp)
             self._batch_size = self._feed.batch_size
             self._choice = regimes.choose(program, self._batch_size, regime)
-            self.regime = self._choice.regime
+            self.regime, self.how = self._choice.regime, str(self._choice)
             if watch is not None:
                 watch.regimes.append(self.regime)
                 capture = watch.capture

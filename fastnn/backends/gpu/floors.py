@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from fastnn.backends.gpu.chain import Chain
 from fastnn.backends.gpu.lowering import Launch, Product, Scratch
+from fastnn.backends.gpu.net import Net
 from fastnn.program import Ref
 
 _BYTES = {"int": 4, "index": 8}
@@ -86,18 +87,16 @@ def of_launch(launch: Launch | Product, rows: int, dtype: str = "float32") -> Wo
     return Work(flops, _bytes(operands, rows, dtype) + scratch)
 
 
-def of_chain(chain: Chain, rows: int) -> Work:
-    """Return the work of a step of a stack of dense layers, its update left out.
+def of_chain(chain: Chain | Net, rows: int) -> Work:
+    """Return the work of a step of a stack of dense layers or a network, its update left out.
 
-    Forward, the gradients of weights, and those of inputs but for the first layer's.
+    Forward, the gradients of weights, and those of inputs where the layer's input has one.
     """
-    first = chain.layers[0].inputs * chain.layers[0].units
-    columns = chain.sizes[0] + (1 if chain.loss.name == "labels" else chain.sizes[-1])
+    columns = chain.columns + (1 if chain.loss.name == "labels" else chain.outputs)
     columns += chain.weight is not None
     item = 4 if chain.dtype == "float32" else 8
-    return Work(
-        2.0 * rows * (3 * chain.weights - first), float(item) * (rows * columns + 2 * chain.parameters)
-    )
+    products = 3 * chain.weights - chain.without_slopes
+    return Work(2.0 * rows * products, float(item) * (rows * columns + 2 * chain.parameters))
 
 
 def seconds(work: Work, architecture: str) -> float:

@@ -1,4 +1,4 @@
-"""Regime B: the training step of a stack of dense layers in two kernels, before its update section.
+"""Regime B: the training step of a stack or network of dense layers in two kernels, its update apart.
 
 A block takes tiles of rows through gather, forward, loss and backward without leaving shared memory, and
 keeps gradients of its own; the second kernel sums the blocks' gradients in order.
@@ -11,10 +11,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from fastnn.backends.gpu import data
-from fastnn.backends.gpu.chain import Chain, Drop, Layer, Loss, Source, Sum
+from fastnn.backends.gpu import data, net_layout
+from fastnn.backends.gpu.chain import Chain
+from fastnn.backends.gpu.chain_parts import Drop, Layer, Loss, Source, Sum
 from fastnn.backends.gpu.compile import Variant
 from fastnn.backends.gpu.lowering import REGISTERS, Launch, Scratch, Stride, Table, Target, blocks
+from fastnn.backends.gpu.net import MOST_INPUTS, Net
 from fastnn.ops.registry import Spec
 from fastnn.program import Program, Ref
 
@@ -26,15 +28,20 @@ MOST_BLOCKS = 128
 STAGE = 32
 TILES = (32, 16, 8)
 
+#: What these kernels train.
+Stack = Chain | Net
 
-def itemsize(chain: Chain) -> int:
+
+def itemsize(chain: Stack) -> int:
     """Return the bytes of a number."""
     return 4 if chain.dtype == "float32" else 8
 
 
-def tile_bytes(chain: Chain, tile: int) -> int:
-    """Return the shared memory of a tile: the struct Tile of chain.cu."""
-    strides = [size | 1 for size in chain.sizes]
+def tile_bytes(chain: Stack, tile: int) -> int:
+    """Return the shared memory of a tile: the struct Tile of chain.cu or net.cu."""
+    if isinstance(chain, Net):
+        return net_layout.tile_bytes(chain, tile, itemsize(chain), STAGE)
+    strides = [net_layout.padded(size) for size in chain.sizes]
     numbers, kept, last = sum(strides) + strides[-1], 0, len(chain.layers) - 1
     for number, layer in enumerate(chain.layers):
         kept += strides[number] * (layer.drop is not None)
@@ -52,7 +59,7 @@ def tile_bytes(chain: Chain, tile: int) -> int:
     return total + 16  # padding
 
 
-def tile_rows(chain: Chain, batch: int, room: int = SHARED_BYTES) -> int:
+def tile_rows(chain: Stack, batch: int, room: int = SHARED_BYTES) -> int:
     """Return the rows of a tile, 0 if none fits: large tiles reuse weights, small ones occupy more blocks."""
     for tile in TILES:
         enough = tile == TILES[-1] or batch >= tile * MOST_BLOCKS
@@ -61,16 +68,15 @@ def tile_rows(chain: Chain, batch: int, room: int = SHARED_BYTES) -> int:
     return 0
 
 
-def macros(chain: Chain, tile: int) -> dict[str, str | int]:
-    """Return the macros of chain.cu."""
+def macros(chain: Stack, tile: int) -> dict[str, str | int]:
+    """Return the macros of tiles.cu, and of chain.cu or net.cu."""
     layers = chain.layers
 
     def several(values: Any) -> str:
         return ",".join(map(str, values))
 
     found: dict[str, str | int] = {
-        "LAYERS": len(layers), "SIZES": several(chain.sizes), "TILE": tile,
-        "FORMS": several(f"FORM_{layer.form}" for layer in layers),
+        "TILE": tile, "FORMS": several(f"FORM_{layer.form}" for layer in layers),
         "SAVES": several(int(layer.saves == "input") for layer in layers),
         "DROPS": several(layer.drop.kind if layer.drop else 0 for layer in layers),
         "W_AT": several(layer.weights for layer in layers), "B_AT": several(layer.bias for layer in layers),
@@ -78,9 +84,14 @@ def macros(chain: Chain, tile: int) -> dict[str, str | int]:
         "ON_LOGITS": int(chain.loss.on_logits), "SOFTMAX": int(chain.softmax), "SUMS": len(chain.sums),
         "KINDS": several(f"SUM_{s.kind}" for s in chain.sums),
         "WEIGHTED": several(int(s.weighted) for s in chain.sums),
-        "X_TYPE": data.SOURCES[chain.x.dtype], "T_TYPE": data.SOURCES[chain.target.dtype],
-        **data.MACROS,
+        "T_TYPE": data.SOURCES[chain.target.dtype], **data.MACROS,
     }  # fmt: skip
+    for name, source in zip(("X_TYPE", "X1_TYPE", "X2_TYPE", "X3_TYPE"), chain.inputs, strict=False):
+        found[name] = data.SOURCES[source.dtype]
+    if isinstance(chain, Net):
+        found |= net_layout.macros(chain)
+    else:
+        found |= {"LAYERS": len(layers), "SIZES": several(chain.sizes)}
     if not found["CLASSES"]:
         found["LOSS"] = f"LOSS_{chain.loss.name}"
     if chain.loss.balanced:
@@ -90,27 +101,28 @@ def macros(chain: Chain, tile: int) -> dict[str, str | int]:
     return found
 
 
-def variant(chain: Chain, tile: int) -> Variant:
+def variant(chain: Stack, tile: int) -> Variant:
     """Return what is compiled for a chain."""
     return Target(chain.dtype).variant("fused", **macros(chain, tile))
 
 
-def source_arguments(chain: Chain) -> tuple[Any, ...]:
+def source_arguments(chain: Stack) -> tuple[Any, ...]:
     """Return the caller's arrays and their strides, as the kernels take them."""
 
     def array(source: Source | None) -> Ref | None:
         return None if source is None else Ref("input", 0, Spec((1,)), source.number)
 
-    weight = chain.weight
+    def strides(source: Source | None) -> tuple[Any, Any]:
+        return (0, 0) if source is None else (Stride(source.number, 0), Stride(source.number, 1))
+
+    first, *others = chain.inputs + (None,) * (MOST_INPUTS - len(chain.inputs))
     return (
-        array(chain.x), array(chain.target), array(weight),
-        Stride(chain.x.number, 0), Stride(chain.x.number, 1),
-        Stride(chain.target.number, 0), Stride(chain.target.number, 1),
-        0 if weight is None else Stride(weight.number, 0),
+        array(first), array(chain.target), array(chain.weight), *strides(first), *strides(chain.target),
+        strides(chain.weight)[0], *map(array, others), *itertools.chain(*map(strides, others)),
     )  # fmt: skip
 
 
-def settings(chain: Chain) -> tuple[Table, Table]:
+def settings(chain: Stack) -> tuple[Table, Table]:
     """Return the numbers of the layers and of the loss (Settings of chain.cu)."""
     reals: list[float] = []
     ints: list[int] = []
@@ -128,7 +140,7 @@ def _signed(word: int) -> int:
     return word - (1 << 64) if word >= 1 << 63 else word
 
 
-def accumulators(chain: Chain) -> Table:
+def accumulators(chain: Stack) -> Table:
     """Return where each sum is kept."""
     return Table(tuple(s.accumulator for s in chain.sums), "int32")
 
@@ -138,7 +150,7 @@ def flat(region: str, size: int, index: int = 0) -> Ref:
     return Ref(region, 0, Spec((size,), rows=False), index)
 
 
-def lower_fused(program: Program, chain: Chain, batch: int) -> tuple[Sequence[Launch], Sequence[Any]]:
+def lower_fused(program: Program, chain: Stack, batch: int) -> tuple[Sequence[Launch], Sequence[Any]]:
     """Return the launches of a step's rows, and the update instructions that are left to lower."""
     tile = tile_rows(chain, batch)
     count, size = min(math.ceil(batch / tile), MOST_BLOCKS), chain.parameters
@@ -198,6 +210,9 @@ def fused_variants() -> list[Variant]:
             for dropout in (False, True):
                 chain = example(sizes, dtype=dtype, dropout=dropout)
                 found.append(variant(chain, tile_rows(chain, 32)))
+        for dropout in (False, True):
+            net = net_layout.example(dtype, 32, dropout=dropout)
+            found.append(variant(net, tile_rows(net, 32)))
     for sizes in ((45, 64, 64, 1), (128, 128, 128, 1)):
         chain = example(sizes)
         found.append(variant(chain, tile_rows(chain, 1 << 14)))

@@ -2,7 +2,7 @@
 
 =========== === ==================================================================================
 resident     A  many steps in one launch of one block: a model that fits it, and little work a step
-fused        B  a step in a few kernels of a captured graph: narrow stacks of dense layers
+fused        B  a step in a few kernels of a captured graph: narrow stacks and networks
 library      C  cuBLAS, kernel by kernel: so much arithmetic that launches no longer count
 generic      -  a kernel for each op in a captured graph: everything else
 =========== === ==================================================================================
@@ -16,11 +16,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fastnn.backends.gpu import custom, fused, library, resident
-from fastnn.backends.gpu.chain import Chain, recognise
+from fastnn.backends.gpu.chain import Chain, Unlike
+from fastnn.backends.gpu.net import Net, recognise
 from fastnn.errors import ArgumentError
 from fastnn.program import Program
 
 REGIMES = ("resident", "fused", "library", "generic")
+_WORDS = {
+    "resident": "many steps in one launch", "fused": "a step in a few kernels",
+    "library": "products by cuBLAS", "generic": "a kernel for each op",
+}  # fmt: skip
 #: One block does about 27e9 multiply-adds a second out of shared memory, three for each weight and row of a
 #: batch; a replayed graph of four kernels costs about 15 us. Up to so many weights x rows a block is faster.
 RESIDENT_WORK = 1 << 17
@@ -36,14 +41,21 @@ class Choice(NamedTuple):
     Attributes
     ----------
     regime : str
-    chain : Chain or None
-        The stack of dense layers, where the regime needs one.
+    chain : Chain, Net or None
+        The stack of dense layers or the network, where the regime needs one.
     update : resident.Update or None
+    why : str
+        Of the generic one: what keeps the program from fewer kernels.
     """
 
     regime: str
-    chain: Chain | None = None
+    chain: Chain | Net | None = None
     update: resident.Update | None = None
+    why: str = ""
+
+    def __str__(self) -> str:
+        reason = f", because {self.why}" if self.why else ""
+        return f"regime {self.regime!r}, {_WORDS[self.regime]}{reason}"
 
 
 def _check(regime: str) -> None:
@@ -104,7 +116,7 @@ def choose(program: Program, batch: int, wanted: str | None = None) -> Choice:
                 f"This program cannot run in the regime {wanted!r}, but in: {', '.join(possible)}."
             )
         return possible[wanted]
-    if "resident" in possible and possible["resident"].chain.weights * batch <= RESIDENT_WORK:  # type: ignore[union-attr]
+    if "resident" in possible and possible["resident"].chain.work * batch <= RESIDENT_WORK:  # type: ignore[union-attr]
         return possible["resident"]
     if "fused" in possible:
         return possible["fused"]
@@ -117,14 +129,22 @@ def choose(program: Program, batch: int, wanted: str | None = None) -> Choice:
 def _possible(program: Program, batch: int) -> dict[str, Choice]:
     """Return every way the program can run."""
     found = {}
-    chain = None if custom.used_by(program) else recognise(program)
+    chain, why = None, ""
+    try:
+        if custom.used_by(program):
+            raise Unlike("it has an op of its own")
+        chain = recognise(program)
+    except Unlike as unlike:
+        why = str(unlike)
     if chain is not None:
         update = resident.update_of(program)
         if update is not None and resident.tile_rows(chain, batch):
             found["resident"] = Choice("resident", chain, update)
         if fused.tile_rows(chain, batch):
             found["fused"] = Choice("fused", chain)
+        else:
+            why = "its rows do not fit a block's shared memory"
     if any(map(library.takes, program.block)) and not custom.used_by(program):
         found["library"] = Choice("library")
-    found["generic"] = Choice("generic")
+    found["generic"] = Choice("generic", why=why)
     return found

@@ -1,4 +1,4 @@
-"""Regime A: many training steps of a small stack of dense layers in one launch.
+"""Regime A: many training steps of a small stack or network of dense layers in one launch.
 
 One block trains one model, which never leaves its shared memory and registers. Models of a population lie
 one after the other; a session launches one block.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastnn.backends.gpu import fused
-from fastnn.backends.gpu.chain import Chain
+from fastnn.backends.gpu import fused, net_layout
 from fastnn.backends.gpu.compile import Variant
 from fastnn.backends.gpu.lowering import REGISTERS, Held, Launch, Target
 from fastnn.ops.schedules import RATES
@@ -73,7 +72,7 @@ def update_of(program: Program) -> Update | None:
     )  # fmt: skip
 
 
-def tile_rows(chain: Chain, batch: int) -> int:
+def tile_rows(chain: fused.Stack, batch: int) -> int:
     """Return the rows of a tile, 0 if the model does not fit a block."""
     room = fused.SHARED_BYTES - 2 * chain.parameters * fused.itemsize(chain) - OTHER_BYTES
     if chain.parameters > MOST_PARAMETERS:
@@ -84,7 +83,7 @@ def tile_rows(chain: Chain, batch: int) -> int:
     return 0
 
 
-def variant(chain: Chain, update: Update, tile: int) -> Variant:
+def variant(chain: fused.Stack, update: Update, tile: int) -> Variant:
     """Return what is compiled for a chain and its optimizer."""
     macros = {
         **fused.macros(chain, tile), "PARAMETERS": chain.parameters, "UPDATE": f"UPDATE_{update.rule}",
@@ -94,7 +93,7 @@ def variant(chain: Chain, update: Update, tile: int) -> Variant:
     return Target(chain.dtype).variant("resident", **macros)
 
 
-def lower_resident(program: Program, chain: Chain, update: Update, batch: int) -> Launch:
+def lower_resident(program: Program, chain: fused.Stack, update: Update, batch: int) -> Launch:
     """Return the launch of many steps; how many is what the session holds as 'steps'."""
     kernel = variant(chain, update, tile_rows(chain, batch))
     size = chain.parameters
@@ -112,11 +111,16 @@ def lower_resident(program: Program, chain: Chain, update: Update, batch: int) -
 
 def resident_variants() -> list[Variant]:
     """Return the committed shapes: what continuous integration compiles for every architecture."""
+    rules = (("sgd", 0), ("adam", 2), ("nadam", 2), ("rmsprop_centered_momentum", 3))
     found = []
     for dtype in ("float32", "float64"):
-        for sizes, dropout in (((2, 3, 1), False), ((30, 32, 1), True)):
-            chain = fused.example(sizes, dtype=dtype, dropout=dropout)
-            for name, slots in (("sgd", 0), ("adam", 2), ("nadam", 2), ("rmsprop_centered_momentum", 3)):
+        chains: list[tuple[fused.Stack, int]] = [
+            (fused.example((2, 3, 1), dtype=dtype), 4),
+            (fused.example((30, 32, 1), dtype=dtype, dropout=True), 4),
+            (net_layout.example(dtype), 2),
+        ]
+        for chain, many in chains:
+            for name, slots in rules[-many:]:
                 update = Update(name, 0, chain.parameters, slots, 7, False)
                 found.append(variant(chain, update, tile_rows(chain, 32)))
     return found

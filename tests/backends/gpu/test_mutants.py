@@ -8,8 +8,11 @@ import pytest
 from device_team import STATUS, DeviceTeam
 from update_team import Reference, close
 
-from fastnn import ops, optimizers, regularizers
+from fastnn import layers, ops, optimizers, regularizers
 from fastnn.backends.gpu import compile as compiling
+from fastnn.backends.gpu import regimes
+from fastnn.errors import DeviceError
+from fastnn.models import Model
 
 TESTS = Path(__file__).parents[2]
 sys.path[:0] = [str(TESTS / "cuda_on_cpu"), str(TESTS / "contract")]
@@ -97,6 +100,27 @@ def dropout(fake):
         np.testing.assert_allclose(y, exact, rtol=1e-6)
 
 
+def net(fake):
+    """A network with a skip connection, and two indices into one table, trained by the fused kernels."""
+    x, pair = normal(40, 3), rng.integers(0, 4, (40, 2))
+    weights = []
+    for device in ("cpu", "gpu"):
+        numbers, indices = layers.Input((3,)), layers.Input((2,), dtype="int32")
+        known = layers.Concatenate()([numbers, layers.Flatten()(layers.Embedding(4, 2)(indices))])
+        first = layers.Dense(6, "tanh")(known)
+        hidden = layers.Add()([first, layers.Dense(6, "sigmoid")(first)])
+        model = Model([numbers, indices], layers.Dense(1)(hidden), seed=1, dtype="float64")
+        model.compile(optimizers.SGD(0.1), "mse", device=device)
+        fake.order[:] = ORDERS[1]
+        try:
+            with regimes.preferred("fused"):
+                model.fit([x, pair], x[:, 0], batch_size=32, verbose=0)
+        except DeviceError as error:
+            raise error.__cause__ or error from None
+        weights.append(np.concatenate([array.ravel() for array in model.get_weights()]))
+    np.testing.assert_allclose(weights[1], weights[0], rtol=0, atol=1e-13)
+
+
 X = normal(70, 35)
 NAN = X.copy()
 NAN[3, 4] = np.nan
@@ -116,6 +140,7 @@ SCENARIOS = {
     "penalty": penalty,
     "stopped": stopped,
     "dropout": dropout,
+    "net": net,
 }
 
 

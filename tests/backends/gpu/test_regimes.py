@@ -2,14 +2,11 @@
 
 import dataclasses
 import functools
-import sys
-from pathlib import Path
 
 import numpy as np
+import opened_sessions
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "cuda_on_cpu"))
-import fakecupy
+from opened_sessions import BATCH, counted, fakecupy, largest
 
 import fastnn
 from fastnn import layers
@@ -18,11 +15,11 @@ from fastnn.backends.gpu import executor, floors, fused, kernels, library, regim
 from fastnn.backends.gpu.chain import Chain, recognise
 from fastnn.backends.gpu.lowering import Launch, Target
 from fastnn.errors import ArgumentError, FastnnError
-from fastnn.models import Model, Sequential
+from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Lion, Nadam, RAdam, RMSprop
 
 RNG = np.random.default_rng(0)
-ROWS, INPUTS, BATCH = 90, 5, 32
+ROWS, INPUTS = 90, 5
 X = RNG.normal(size=(ROWS, INPUTS)).astype("f4")
 SIGN = (X[:, 0] * X[:, 1] > 0).astype("f4")
 TWO = np.c_[SIGN, 1 - SIGN]
@@ -31,65 +28,23 @@ WEIGHT = RNG.uniform(size=ROWS)
 
 @pytest.fixture(scope="module", autouse=True)
 def device():
-    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "cupy"}
-    compiling.forget()
-    fakecupy.install()
-    yield fakecupy
-    fakecupy.order[0] = 0
-    for name in [name for name in sys.modules if name.split(".")[0] == "cupy"]:
-        del sys.modules[name]
-    sys.modules.update(before)
-    compiling.forget()
+    with opened_sessions.stand_in() as cp:
+        yield cp
+
+
+class Opened(opened_sessions.Opened):
+    """Trainings on these data, unless a test has others."""
+
+    def fit(self, build, device="gpu", x=X, y=SIGN, **options):
+        return super().fit(build, x, y, device, **options)
+
+    def program(self, build, x=X, y=SIGN, **options):
+        return super().program(build, x, y, **options)
 
 
 @pytest.fixture
 def opened(monkeypatch):
-    """The sessions of trainings, opened with the keywords that a test puts in here."""
     return Opened(monkeypatch)
-
-
-class Planned(Exception):
-    """The program that a training would run is known."""
-
-
-class Opened:
-    def __init__(self, monkeypatch):
-        self.sessions, self.keywords, self.only_program = [], {}, False
-        real = executor.Session
-
-        def open_(program, **options):
-            if self.only_program:
-                raise Planned(program)
-            keywords = self.keywords if program.gradients else {}
-            self.sessions.append(real(program, **options, **keywords))
-            return self.sessions[-1]
-
-        monkeypatch.setattr(executor, "Session", open_)
-
-    def fit(self, build, device="gpu", epochs=2, batch_size=BATCH, x=X, y=SIGN, **options):
-        """Train on a device; regime and capture go to the session, what `compile` knows to `compile`."""
-        self.keywords = {key: options.pop(key) for key in ("regime", "capture") if key in options}
-        compiled = {"loss": "binary_crossentropy", "metrics": ["accuracy"], "optimizer": Adam(0.01)}
-        compiled |= {key: options.pop(key) for key in compiled if key in options}
-        if callable(compiled["optimizer"]):
-            compiled["optimizer"] = compiled["optimizer"]()
-        model = build()
-        model.compile(**compiled)
-        model.device = device
-        history = model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=0, **options).history
-        return model.get_weights(), history
-
-    def program(self, build, **options):
-        """Plan a training on the GPU, and do no more."""
-        self.only_program = True
-        with pytest.raises(Planned) as planned:
-            self.fit(build, **options)
-        self.only_program = False
-        return planned.value.args[0]
-
-    @property
-    def trained(self):
-        return next(s for s in reversed(self.sessions) if s.program.gradients)
 
 
 def stack(*parts, dtype="float64", **options):
@@ -107,10 +62,6 @@ def dense(*arguments, **options):
 
 def drop(rate):
     return functools.partial(layers.Dropout, rate)
-
-
-def largest(a, b):
-    return max(float(np.abs(p - q).max()) for p, q in zip(a, b, strict=True))
 
 
 SMALL = stack(dense(8, "relu"), dense(1, "sigmoid"))
@@ -268,12 +219,6 @@ def test_a_run_that_is_not_finite_stops_before_the_update(opened, regime, what, 
 
 
 # --------------------------------------------------------------------------- launches
-def counted(session, steps):
-    before = dict(fakecupy.stats)
-    session.run(steps, 10**6)
-    return {key: fakecupy.stats[key] - before.get(key, 0) for key in fakecupy.stats}
-
-
 def session_of(opened, build, regime, **options):
     opened.fit(build, epochs=1, regime=regime, **options)
     return opened.trained
@@ -330,20 +275,6 @@ def test_cublas_goes_chunk_by_chunk(opened, monkeypatch):
     monkeypatch.setattr(executor, "ARENA_BYTES", 1)
     weights, _ = opened.fit(build, regime="library", batch_size=80)
     assert opened.trained._chunks == 2
-    assert largest(weights, expected) < 1e-12
-
-
-def test_a_model_with_a_skip_runs_generic(opened):
-    def build():
-        x = layers.Input((INPUTS,))
-        hidden = layers.Dense(8, "relu")(x)
-        merged = layers.Concatenate()([layers.Dense(8, "tanh")(hidden), hidden])
-        return Model(x, layers.Dense(1, "sigmoid")(merged), seed=1, dtype="float64")
-
-    weights, _ = opened.fit(build)
-    assert opened.trained.regime == "generic"
-    assert recognise(opened.trained.program) is None
-    expected, _ = opened.fit(build, "cpu")
     assert largest(weights, expected) < 1e-12
 
 
@@ -481,7 +412,7 @@ SIZE_OF = 'extern "C" __global__ void size_of_tile(int* __restrict__ out) { *out
 def test_the_room_of_a_tile_is_what_the_kernel_takes(opened, net, dtype, tile):
     build, options = NETS[net]
     chain = dataclasses.replace(chain_of(opened, build, **options), dtype=dtype)
-    parts = ("prelude", "scalars", "loss_terms", "loss_softmax", "chain")
+    parts = ("prelude", "scalars", "loss_terms", "loss_softmax", "tiles", "chain")
     code = "\n".join(map(compiling.text, parts)) + SIZE_OF
     module = fakecupy.RawModule(code=code, options=fused.variant(chain, tile).options())
     out = fakecupy.zeros(1, np.int32)

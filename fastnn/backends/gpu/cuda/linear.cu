@@ -25,28 +25,36 @@ __device__ __forceinline__ void multiply_tile(const real (*As)[TM + 1], const re
     }
 }
 
-// Y[M, N] = f(X[M, K] W[K, N] + bias[N])
-extern "C" __global__ void __launch_bounds__(256, 1)
-dense(const long long* __restrict__ r, const real* __restrict__ X, const real* __restrict__ W,
-      const real* __restrict__ bias, real* __restrict__ Y, int K, int N, int groups, real a, real b, real c) {
+// A tile of A[M, K] B, where B is [K, N] or, TURNED, the transpose of what lies there as [N, K].
+template <bool TURNED>
+__device__ __forceinline__ void product(const real* __restrict__ A, const real* __restrict__ B, real (*acc)[COLUMNS_EACH],
+                                        long long M, int K, int N, long long row0, int col0) {
     __shared__ real As[TK][TM + 1], Bs[TK][TN + 1];
     const int tid = threadIdx.x, tx = tid % 32, ty = tid / 32;
-    const long long M = r[R_ROWS] * groups, row0 = (long long)blockIdx.y * TM;
-    const int col0 = blockIdx.x * TN;
-    real acc[ROWS_EACH][COLUMNS_EACH] = {};
     for (int k0 = 0; k0 < K; k0 += TK) {
         for (int e = tid; e < TM * TK; e += 256) {
             const int i = e / TK, k = e % TK;
-            As[k][i] = row0 + i < M && k0 + k < K ? X[(row0 + i) * K + k0 + k] : (real)0;
+            As[k][i] = row0 + i < M && k0 + k < K ? A[(row0 + i) * K + k0 + k] : (real)0;
         }
         for (int e = tid; e < TK * TN; e += 256) {
-            const int k = e / TN, j = e % TN;
-            Bs[k][j] = k0 + k < K && col0 + j < N ? W[(long long)(k0 + k) * N + col0 + j] : (real)0;
+            const int k = TURNED ? e % TK : e / TN, j = TURNED ? e / TK : e % TN;
+            const long long at = TURNED ? (long long)(col0 + j) * K + k0 + k : (long long)(k0 + k) * N + col0 + j;
+            Bs[k][j] = k0 + k < K && col0 + j < N ? B[at] : (real)0;
         }
         __syncthreads();
         multiply_tile(As, Bs, acc, tx, ty);
         __syncthreads();
     }
+}
+
+// Y[M, N] = f(X[M, K] W[K, N] + bias[N])
+extern "C" __global__ void __launch_bounds__(256, 1)
+dense(const long long* __restrict__ r, const real* __restrict__ X, const real* __restrict__ W,
+      const real* __restrict__ bias, real* __restrict__ Y, int K, int N, int groups, real a, real b, real c) {
+    const long long M = r[R_ROWS] * groups, row0 = (long long)blockIdx.y * TM;
+    const int col0 = blockIdx.x * TN, tx = threadIdx.x % 32, ty = threadIdx.x / 32;
+    real acc[ROWS_EACH][COLUMNS_EACH] = {};
+    product<false>(X, W, acc, M, K, N, row0, col0);
 #pragma unroll
     for (int i = 0; i < ROWS_EACH; ++i)
 #pragma unroll
@@ -61,24 +69,10 @@ dense(const long long* __restrict__ r, const real* __restrict__ X, const real* _
 extern "C" __global__ void __launch_bounds__(256, 1)
 dense_dx(const long long* __restrict__ r, const real* __restrict__ dY, const real* __restrict__ W,
          real* __restrict__ dX, int K, int N, int groups) {
-    __shared__ real As[TK][TM + 1], Bs[TK][TN + 1];
-    const int tid = threadIdx.x, tx = tid % 32, ty = tid / 32;
     const long long M = r[R_ROWS] * groups, row0 = (long long)blockIdx.y * TM;
-    const int col0 = blockIdx.x * TN;
+    const int col0 = blockIdx.x * TN, tx = threadIdx.x % 32, ty = threadIdx.x / 32;
     real acc[ROWS_EACH][COLUMNS_EACH] = {};
-    for (int n0 = 0; n0 < N; n0 += TK) {
-        for (int e = tid; e < TM * TK; e += 256) {
-            const int i = e / TK, n = e % TK;
-            As[n][i] = row0 + i < M && n0 + n < N ? dY[(row0 + i) * N + n0 + n] : (real)0;
-        }
-        for (int e = tid; e < TK * TN; e += 256) {
-            const int j = e / TK, n = e % TK;
-            Bs[n][j] = col0 + j < K && n0 + n < N ? W[(long long)(col0 + j) * N + n0 + n] : (real)0;
-        }
-        __syncthreads();
-        multiply_tile(As, Bs, acc, tx, ty);
-        __syncthreads();
-    }
+    product<true>(dY, W, acc, M, N, K, row0, col0);
 #pragma unroll
     for (int i = 0; i < ROWS_EACH; ++i)
 #pragma unroll

@@ -4,8 +4,11 @@
 // uses: clock
 // uses: schedules
 // uses: updates
+// uses: tiles
 // uses: chain
-// Many training steps of a small stack of dense layers in one launch. A block trains a model of its own, blockIdx.x of
+// uses: net
+// uses: row_loss
+// Many training steps of a small stack of dense layers or a network in one launch. A block trains a model of its own, blockIdx.x of
 // those that lie one after the other: parameters, gradients and the clock are in shared memory, the optimizer's state in
 // registers. PARAMETERS: length of the flat vectors.
 #ifndef PARAMETERS
@@ -18,7 +21,9 @@
 extern "C" __global__ void __launch_bounds__(256, 1)
 resident(long long* __restrict__ clocks, const X_TYPE* __restrict__ x, const T_TYPE* __restrict__ t,
          const W_TYPE* __restrict__ w, long long x_row, long long x_column, long long t_row, long long t_column,
-         long long w_row, real* __restrict__ parameters, real* __restrict__ slot_a, real* __restrict__ slot_b,
+         long long w_row, const X1_TYPE* __restrict__ x1, const X2_TYPE* __restrict__ x2, const X3_TYPE* __restrict__ x3,
+         long long x1_row, long long x1_column, long long x2_row, long long x2_column, long long x3_row, long long x3_column,
+         real* __restrict__ parameters, real* __restrict__ slot_a, real* __restrict__ slot_b,
          real* __restrict__ slot_c, real* __restrict__ gradients, double* __restrict__ hypers,
          const double* __restrict__ schedule, double* __restrict__ epoch_sums, double* __restrict__ log,
          const int* __restrict__ modes, const int* __restrict__ accumulators, const double* __restrict__ reals,
@@ -31,7 +36,8 @@ resident(long long* __restrict__ clocks, const X_TYPE* __restrict__ x, const T_T
     __shared__ int bad[WARPS];
     const int tid = threadIdx.x;
     const long long model = blockIdx.x, own = model * PARAMETERS;
-    const Data data = {x, t, w, x_row, x_column, t_row, t_column, w_row};
+    const Data data = {x, t, w, x_row, x_column, t_row, t_column, w_row,
+                       x1, x2, x3, x1_row, x1_column, x2_row, x2_column, x3_row, x3_column};
     const Settings set = {reals, ints};
     real a[EACH_OWN], b[EACH_OWN], c[EACH_OWN];
 #pragma unroll
@@ -49,7 +55,7 @@ resident(long long* __restrict__ clocks, const X_TYPE* __restrict__ x, const T_T
     __syncthreads();
     for (long long done = 0; done < steps && r[R_STATUS] == 0; ++done) {
         const long long tiles = (r[R_ROWS] + TILE - 1) / TILE;
-        for (long long k = 0; k < tiles; ++k) chain_tile(tile, data, r, p, g, set, k, k == 0);
+        for (long long k = 0; k < tiles; ++k) whole_tile(tile, data, r, p, g, set, k, k == 0);
         bool wrong = false;
         for (int q = start + tid; q < start + size; q += THREADS) wrong |= !(F(fabs)(g[q]) < (real)INFINITY);
         const int any = __any_sync(FULL, wrong);
