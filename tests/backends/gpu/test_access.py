@@ -120,7 +120,7 @@ NOT_HOT = {
 ROW_A_THREAD = {
     ("loss_classes", "logits"), ("loss_classes", "focal_logits"), ("loss_classes", "shares"),
     ("losses_rowwise", "categorical_hinge"), ("losses_rowwise", "cosine_similarity"),
-    ("losses_rowwise", "gaussian_nll"), ("metrics", "metric_hits"),
+    ("losses_rowwise", "gaussian_nll"), ("metrics", "metric_hits"), ("losses", "quantile"),
 }  # fmt: skip
 
 
