@@ -17,6 +17,26 @@ _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _NAME = re.compile(r"(\w+)\s*\(")
 
 
+class Parts(NamedTuple):
+    """A variant after its macros.
+
+    Attributes
+    ----------
+    variant
+    kernels : dict of str to str
+        The text of each kernel.
+    closures : dict of str to str
+        The text of each kernel and of all that it names, directly or not.
+    others : list of str
+        Everything that is no kernel.
+    """
+
+    variant: Any
+    kernels: dict[str, str]
+    closures: dict[str, str]
+    others: list[str]
+
+
 class Unit(NamedTuple):
     """Kernels of a variant that no variant before it had, and a source of just these."""
 
@@ -54,25 +74,26 @@ def name_of(chunk: str) -> str:
     return found[1] if found else _IDENTIFIER.findall(head)[-1]
 
 
-def units(variants: Iterable[Any]) -> Iterator[Unit]:
+def parts(variant: Any) -> Parts:
+    """Take a variant's text apart."""
+    found = list(chunks(preprocessed(variant.code(), variant.options())))
+    kernels = {name_of(part): part for part in found if "__global__" in part}
+    others = [part for part in found if "__global__" not in part]
+    named: dict[str, list[str]] = {}
+    for part in others:
+        named.setdefault(name_of(part), []).append(part)
+    return Parts(variant, kernels, {name: _closure(body, named) for name, body in kernels.items()}, others)
+
+
+def units(several: Iterable[Parts]) -> Iterator[Unit]:
     """Yield what has to be compiled so that every kernel of every variant has been, once."""
     seen: set[tuple[str, str]] = set()
-    for variant in variants:
-        parts = list(chunks(preprocessed(variant.code(), variant.options())))
-        kernels = {name_of(part): part for part in parts if "__global__" in part}
-        others = [part for part in parts if "__global__" not in part]
-        named: dict[str, list[str]] = {}
-        for part in others:
-            named.setdefault(name_of(part), []).append(part)
-        fresh = []
-        for kernel, body in kernels.items():
-            key = (f"{variant.source}/{kernel}", _closure(body, named))
-            if key not in seen:
-                seen.add(key)
-                fresh.append(kernel)
+    for one in several:
+        keys = {name: (f"{one.variant.source}/{name}", text) for name, text in one.closures.items()}
+        fresh = [name for name, key in keys.items() if key not in seen]
+        seen.update(keys.values())
         if fresh:
-            source = "\n".join([*others, *(kernels[kernel] for kernel in fresh)])
-            yield Unit(variant, tuple(fresh), source)
+            yield Unit(one.variant, tuple(fresh), "\n".join([*one.others, *map(one.kernels.get, fresh)]))  # type: ignore[list-item]
 
 
 def together(several: Sequence[Unit]) -> tuple[str, dict[str, tuple[Any, str]]]:

@@ -1,13 +1,19 @@
-"""Streams, events and graphs of the fake CuPy: lazy queues, so that a missing synchronisation shows."""
+"""Streams, events and graphs of the fake CuPy: lazy queues, so that a missing synchronisation shows.
+
+As in CuPy the current stream is a thread's own. Work of all threads is done one piece at a time: a library
+has one set of fibers and one checker.
+"""
 
 from __future__ import annotations
 
 import collections
+import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 #: What a test may count: launches, graph_launches, allocs, h2d, d2h, syncs.
 stats: collections.Counter[str] = collections.Counter()
+_working = threading.RLock()
 
 
 class CUDARuntimeError(RuntimeError):
@@ -45,8 +51,9 @@ class Event:
 
     def reach(self) -> None:
         """Run the stream up to this point."""
-        while self.stream is not None and self.stream.done < self.mark:
-            self.stream.step()
+        with _working:
+            while self.stream is not None and self.stream.done < self.mark:
+                self.stream.step()
 
 
 class Stream:
@@ -66,14 +73,14 @@ class Stream:
         Stream.everything.append(self)
 
     def __enter__(self) -> Stream:
-        _stack.append(self)
+        _entered.streams.append(self)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        _stack.pop()
+        _entered.streams.pop()
 
     def use(self) -> Stream:
-        _stack[-1] = self
+        _entered.streams[-1] = self
         return self
 
     def step(self) -> None:
@@ -83,16 +90,18 @@ class Stream:
 
     def drain(self) -> None:
         """Run all work."""
-        while self.queue:
-            self.step()
+        with _working:
+            while self.queue:
+                self.step()
 
     def submit(self, work: Callable[[], Any]) -> None:
         """Capture, queue or (on the null stream, which waits for every blocking stream) run work."""
         if self.captured is not None:
             self.captured.append(work)
         elif self.is_null:
-            drain_blocking()
-            work()
+            with _working:
+                drain_blocking()
+                work()
         else:
             self.queue.append(work)
 
@@ -124,12 +133,19 @@ class Stream:
 
 
 Stream.null = Stream(null=True)
-_stack = [Stream.null]
+
+
+class _Entered(threading.local):
+    def __init__(self):
+        self.streams = [Stream.null]
+
+
+_entered = _Entered()
 
 
 def current() -> Stream:
     """Return the current stream."""
-    return _stack[-1]
+    return _entered.streams[-1]
 
 
 def drain_blocking() -> None:

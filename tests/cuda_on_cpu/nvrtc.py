@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import importlib.metadata
 import os
 import re
 import site
@@ -52,6 +54,14 @@ def library() -> ctypes.CDLL:
     if not paths:
         raise ImportError(available())
     return ctypes.CDLL(str(paths[0]))
+
+
+def version() -> str:
+    """Return the version of NVRTC's wheel, which is that of its ptxas too."""
+    for name in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return "unknown"
 
 
 def supported() -> list[int]:

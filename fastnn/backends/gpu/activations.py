@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn.backends.gpu import custom
+from fastnn.backends.gpu.linear import share_scratch, shares, sum_of_shares
 from fastnn.backends.gpu.lowering import REGISTERS, Launch, Target, blocks, lowers
 from fastnn.ops import activations as table
 from fastnn.ops.activation_forms import form
@@ -41,10 +42,14 @@ def lower_prelu(instruction: Any, target: Target) -> Sequence[Launch]:
 
 @lowers("prelu_dalpha")
 def lower_prelu_dalpha(instruction: Any, target: Target) -> Sequence[Launch]:
-    """Lower the gradient of PReLU's slopes."""
-    units = instruction.inputs[0].spec.size
-    arguments = (REGISTERS, *instruction.inputs, *instruction.outputs, units, int(instruction.accumulate))
-    return [Launch(target.variant("activations"), "prelu_dalpha", (units,), arguments)]
+    """Lower the gradient of PReLU's slopes: shares of the rows, then their sum in order."""
+    (dalpha,), units = instruction.outputs, instruction.inputs[0].spec.size
+    parts, part = shares(target.rows), share_scratch(target, target.rows, units)
+    arguments = (REGISTERS, *instruction.inputs, part, units)
+    return [
+        Launch(target.variant("activations"), "prelu_dalpha_part", (-(-units // 32), parts), arguments),
+        sum_of_shares(target, part, dalpha, units, parts, instruction.accumulate),
+    ]
 
 
 @lowers("softmax", "log_softmax", "softmax_grad", "log_softmax_grad")

@@ -57,6 +57,19 @@ def shares(rows: int) -> int:
     return max(1, min(-(-rows // SHARE), MOST_SHARES))
 
 
+def share_scratch(target: Target, rows: int, size: int) -> Scratch:
+    """Return memory for `size` sums of each share of the rows."""
+    return Scratch(shares(rows) * size * _itemsize(target), target.dtype)
+
+
+def sum_of_shares(
+    target: Target, part: Scratch, total: Any, size: int, parts: int, accumulate: bool
+) -> Launch:
+    """Return the launch that sums the shares in order, into a gradient or onto it."""
+    arguments = (REGISTERS, part, total, size, parts, int(accumulate))
+    return Launch(target.variant("linear"), "sum_parts", blocks(size), arguments)
+
+
 def _itemsize(target: Target) -> int:
     return 4 if target.dtype == "float32" else 8
 
@@ -69,17 +82,13 @@ def lower_dense_dw(instruction: Any, target: Target) -> Sequence[Launch]:
     inputs, units = dw.spec.shape
     groups = dy.spec.size // units
     parts = shares(target.rows * groups)
-    part = Scratch(parts * inputs * units * _itemsize(target), target.dtype)
-    variant, size = target.variant("linear"), inputs * units
+    part = share_scratch(target, target.rows * groups, inputs * units)
     return [
         Launch(
-            variant, "dense_dw_part", (*_tiles(units, inputs), parts),
+            target.variant("linear"), "dense_dw_part", (*_tiles(units, inputs), parts),
             (REGISTERS, x, dy, part, inputs, units, groups),
         ),
-        Launch(
-            variant, "sum_parts", blocks(size),
-            (REGISTERS, part, dw, size, parts, int(instruction.accumulate)),
-        ),
+        sum_of_shares(target, part, dw, inputs * units, parts, instruction.accumulate),
     ]  # fmt: skip
 
 
@@ -95,10 +104,11 @@ def sum_over_rows(
     target: Target, x: Any, total: Any, units: int, groups: int, accumulate: bool
 ) -> Sequence[Launch]:
     """Return the launches that sum ``(rows * groups, units)`` over its first axis."""
-    parts = shares(target.rows * groups)
-    part = Scratch(parts * units * _itemsize(target), target.dtype)
-    variant, grid = target.variant("linear"), (-(-units // 32), parts)
+    parts, part = shares(target.rows * groups), share_scratch(target, target.rows * groups, units)
     return [
-        Launch(variant, "dense_db_part", grid, (REGISTERS, x, part, units, groups)),
-        Launch(variant, "sum_parts", blocks(units), (REGISTERS, part, total, units, parts, int(accumulate))),
-    ]
+        Launch(
+            target.variant("linear"), "dense_db_part", (-(-units // 32), parts),
+            (REGISTERS, x, part, units, groups),
+        ),
+        sum_of_shares(target, part, total, units, parts, accumulate),
+    ]  # fmt: skip

@@ -1,16 +1,19 @@
 """Every kernel compiles as the user's CuPy will compile it, spills nothing and keeps to its budget.
 
-By default every variant is compiled in float32 for sm_80 and in float64 for sm_90, and one variant of
-each kernel file for the other five architectures. FASTNN_LADDER=full compiles everything for all seven
-(minutes); so does budget_table.py, which writes the table of budgets anew.
+What each needs on each of the seven architectures is in budgets.json, with the hash of what was compiled.
+Here the hashes are made again, and a sample is compiled, to see that the record tells the truth: a variant of
+each kernel file for one architecture; which ones depends on the record. FASTNN_LADDER=full compiles every
+variant for all seven (many minutes).
 """
 
+import hashlib
 import itertools
 import json
 import os
 import sys
 from pathlib import Path
 
+import budget_table
 import pytest
 
 from fastnn.backends.gpu import compile as compiling
@@ -22,20 +25,30 @@ import nvrtc
 import occupancy
 
 pytestmark = pytest.mark.skipif(bool(nvrtc.available()), reason=nvrtc.available() or "there")
-BUDGETS = json.loads((Path(__file__).parent / "budgets.json").read_text())
+RECORD = budget_table.read()
+BUDGETS = RECORD["budgets"]
+ASKED = variants()
 FULL = os.environ.get("FASTNN_LADDER") == "full"
-WHOLE = [("float32", "80"), ("float64", "90")]
-EVERYTHING = list(itertools.product(("float32", "float64"), nvrtc.ARCHITECTURES))
-SOURCES = sorted({variant.source for variant in variants(("float32",))})
 
 
-def compiled(units, architecture):
-    """Compile the units of one source; return what each of their kernels needs."""
-    source, owners = distinct.together(units)
-    _, log = nvrtc.compile_cubin(source, architecture, compiling.OPTIONS)
-    found = nvrtc.resources(log)
-    assert found.keys() == owners.keys(), "ptxas does not report every kernel"
-    return [(*owners[name], needs) for name, needs in found.items()]
+def sample():
+    """Return a variant of each source and an architecture, drawn by the record."""
+    seed = hashlib.sha256(json.dumps(RECORD).encode()).hexdigest()
+
+    def drawn(*words):
+        return hashlib.sha256("/".join([seed, *map(str, words)]).encode()).hexdigest()
+
+    found = []
+    for _, group in itertools.groupby(sorted(ASKED), key=lambda variant: variant.source):
+        pairs = itertools.product(group, nvrtc.ARCHITECTURES)
+        found.append(min(pairs, key=lambda pair: drawn(*pair)))
+    return found
+
+
+def compiled(variant, architecture):
+    """Compile a variant as CuPy does; return what each of its kernels needs."""
+    _, log = nvrtc.compile_cubin(variant.code(), architecture, variant.options())
+    return nvrtc.resources(log)
 
 
 def check(variant, kernel, needs, architecture):
@@ -52,21 +65,75 @@ def check(variant, kernel, needs, architecture):
         assert share >= budget["occupancy"], f"{share:.0%} occupancy: {where}"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize(("dtype", "architecture"), EVERYTHING if FULL else WHOLE)
-def test_every_variant_compiles_within_its_budget(source, dtype, architecture):
-    units = list(distinct.units(v for v in variants((dtype,)) if v.source == source))
-    for variant, kernel, needs in compiled(units, architecture):
+def test_the_record_is_of_these_kernels_and_none_spills():
+    wrong = budget_table.problems(RECORD, ASKED)
+    assert not wrong, "\n".join([*wrong[:5], f"{len(wrong)} in all. Run: {budget_table.COMMAND}"])
+
+
+def test_the_budgets_are_those_of_the_record():
+    if occupancy.available():
+        pytest.skip(occupancy.available())
+    assert budget_table.budgets(RECORD["kernels"]) == BUDGETS
+
+
+@pytest.mark.parametrize(
+    ("variant", "architecture"),
+    list(itertools.product(ASKED, nvrtc.ARCHITECTURES)) if FULL else sample(),
+    ids=lambda given: given if isinstance(given, str) else f"{given.source}-{given.dtype}",
+)
+def test_the_record_tells_the_truth(variant, architecture):
+    """By the compiler that made the record the same numbers; by another within the budget, and no spills."""
+    keys = budget_table.kernel_keys(distinct.parts(variant))
+    found = compiled(variant, architecture)
+    assert found.keys() == keys.keys(), "ptxas does not report every kernel"
+    at = nvrtc.ARCHITECTURES.index(architecture)
+    for kernel, needs in found.items():
         check(variant, kernel, needs, architecture)
+        recorded = tuple(budget_table.spread(numbers)[at] for numbers in RECORD["kernels"][keys[kernel]])
+        if nvrtc.version() == RECORD["nvrtc"]:
+            assert (needs.registers, needs.shared, needs.spills) == recorded, f"{kernel} of {variant}"
 
 
-@pytest.mark.parametrize("architecture", [a for a in nvrtc.ARCHITECTURES if a not in dict(WHOLE).values()])
-def test_every_source_compiles_for_every_architecture(architecture):
-    for source in SOURCES:
-        first = next(v for v in variants(("float32",)) if v.source == source)
-        for variant, kernel, needs in compiled(list(distinct.units([first])), architecture):
-            check(variant, kernel, needs, architecture)
+def test_what_is_wrong_with_a_record_is_said(monkeypatch):
+    some = ASKED[:3]
+    good = budget_table.renew(RECORD, some)
+    assert not budget_table.problems(good, some)
+    key = next(key for key in good["kernels"] if key.startswith("activations/flat_forward/float32"))
+
+    def said(text, asked=some, **changes):
+        assert any(text in one for one in budget_table.problems({**good, **changes}, asked))
+
+    said("not in the record, or changed", asked=ASKED[:4])
+    said("nobody asks for it any more", asked=ASKED[:2])
+    said("spills", kernels={**good["kernels"], key: [[40] * 7, 0, [0, 0, 0, 8, 0, 0, 0]]})
+    said("over its budget", kernels={**good["kernels"], key: [200, 0, 0]})
+    said("never measured", kernels={name: needs for name, needs in good["kernels"].items() if name != key})
+    said("the record is of", architectures=["80", "90"])
+    text = compiling.text
+    monkeypatch.setattr(compiling, "text", lambda source: text(source) + "\n")
+    said("not in the record, or changed")
+
+
+def test_only_what_has_changed_is_compiled(monkeypatch):
+    """A comment changes no kernel; a change of one kernel has that one measured again."""
+    source = next(variant for variant in ASKED if variant.source == "reduce")
+    asked = [variant for variant in ASKED if variant.source == "reduce"]
+    good, text, tasks = budget_table.renew(RECORD, asked), compiling.text, []
+    right = budget_table._measured
+    monkeypatch.setattr(budget_table, "_measured", lambda task: tasks.append(task) or right(task))
+    assert budget_table.renew(good, asked) == good and not tasks
+    monkeypatch.setattr(compiling, "text", lambda name: text(name) + "// more\n")
+    again = budget_table.renew(good, asked)
+    assert not tasks and again["kernels"] == good["kernels"] and again["variants"] != good["variants"]
+    old, new = "lane == 0) y[i] = total / divisor", "lane == 0) y[i] = total * divisor"
+    assert old in source.code()
+    monkeypatch.setattr(compiling, "text", lambda name: text(name).replace(old, new))
+    changed = budget_table.renew(good, asked)["kernels"].keys() - good["kernels"].keys()
+    assert {key.rsplit("/", 1)[0] for key in changed} == {
+        "reduce/reduce_sum/float32",
+        "reduce/reduce_sum/float64",
+    }
+    assert {kernel for group, _ in tasks for unit in group for kernel in unit.kernels} == {"reduce_sum"}
 
 
 def test_nvrtc_knows_the_architectures():

@@ -36,18 +36,27 @@ prelu_dx(const long long* __restrict__ r, const real* __restrict__ dy, const rea
     const long long n = r[R_ROWS] * units;
     EACH(e, n) { const real d = dy[e], below = d * alpha[e % units]; dx[e] = x[e] > (real)0 ? d : below; }
 }
-// One block a unit, rows in a fixed order.
+// part[s, j] = the sum over the rows of share s: a block has 32 units, a lane each, and a warp every eighth row.
 extern "C" __global__ void __launch_bounds__(256, 1)
-prelu_dalpha(const long long* __restrict__ r, const real* __restrict__ dy, const real* __restrict__ x,
-             real* __restrict__ dalpha, int units, int add) {
-    const int j = blockIdx.x;
+prelu_dalpha_part(const long long* __restrict__ r, const real* __restrict__ dy, const real* __restrict__ x,
+                  real* __restrict__ part, int units) {
+    __shared__ double column[8][32];
+    const int lane = threadIdx.x & 31, j = blockIdx.x * 32 + lane, warp = threadIdx.x >> 5;
+    const long long share = (r[R_ROWS] + gridDim.y - 1) / gridDim.y;
+    const long long low = blockIdx.y * share, high = low + share < r[R_ROWS] ? low + share : r[R_ROWS];
     double total = 0;
-    for (long long i = threadIdx.x; i < r[R_ROWS]; i += 256) {
-        const real d = dy[i * units + j] * x[i * units + j];
-        total += (double)(x[i * units + j] > (real)0 ? d * (real)0 : d);
+    if (j < units)
+        for (long long i = low + warp; i < high; i += 8) {
+            const real v = x[i * units + j], d = dy[i * units + j] * v;
+            total += (double)(v > (real)0 ? d * (real)0 : d);
+        }
+    column[warp][lane] = total;
+    __syncthreads();
+    if (warp == 0 && j < units) {
+#pragma unroll
+        for (int w = 1; w < 8; ++w) total += column[w][lane];
+        part[(long long)blockIdx.y * units + j] = (real)total;
     }
-    total = block_sum(total);
-    if (threadIdx.x == 0) dalpha[j] = (r[R_FIRST] && !add ? (real)0 : dalpha[j]) + (real)total;
 }
 
 // ---- softmax over the last axis (LOG: its logarithm), a warp a vector

@@ -34,23 +34,32 @@ dropout(const long long* __restrict__ r, const real* __restrict__ x, real* __res
     }
 }
 
-// y = x + stddev * normal (Box and Muller), in float64 for the tails; a counter gives four numbers.
+// y = x + stddev * normal (Box and Muller), in float64 for the tails. A counter, a lane, gives four neighbouring numbers; a
+// warp passes them through shared memory, so that its lanes read and write neighbouring elements. A number's row is NOISE
+// apart, so that no two lanes meet on a bank.
+#define NOISE (REAL_IS_FLOAT ? 40 : 36)
 extern "C" __global__ void __launch_bounds__(256, 1)
 gaussian_noise(const long long* __restrict__ r, const real* __restrict__ x, real* __restrict__ y, int units,
                unsigned stream, unsigned long long seed, unsigned long long step, double stddev) {
+    __shared__ real noise[8][4][NOISE];
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     const long long first = r[R_ROW0] * units, n = r[R_ROWS] * units;
     const long long low = first / 4, counters = (first + n + 3) / 4 - low;
     const unsigned long long k = (unsigned long long)r[R_SEED] + seed, t = (unsigned long long)r[R_STEP] + step;
-    EACH(q, counters) {
-        const Words w = philox((unsigned)(low + q), (unsigned)t, (unsigned)(t >> 32), stream, (unsigned)k, (unsigned)(k >> 32));
+    for (long long q = ((long long)blockIdx.x * 8 + warp) * 32; q < counters; q += (long long)gridDim.x * 256) {
+        const Words w = philox((unsigned)(low + q + lane), (unsigned)t, (unsigned)(t >> 32), stream, (unsigned)k, (unsigned)(k >> 32));
         const double scale = 1.0 / 4294967296.0, circle = 6.283185307179586;
         const double near = sqrt(-2.0 * log((w.x + 0.5) * scale)), far = sqrt(-2.0 * log((w.z + 0.5) * scale));
         const double p = circle * ((w.y + 0.5) * scale), s = circle * ((w.w + 0.5) * scale);
         const double normal[4] = {near * cos(p), near * sin(p), far * cos(s), far * sin(s)};
+        __syncwarp();                          // the readers of the previous turn are done
+#pragma unroll
+        for (int j = 0; j < 4; ++j) noise[warp][j][lane] = (real)(stddev * normal[j]);
+        __syncwarp();
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
-            const long long e = (low + q) * 4 + j - first;
-            if (e >= 0 && e < n) y[e] = x[e] + (real)(stddev * normal[j]);
+            const long long e = (low + q) * 4 + j * 32 + lane - first;
+            if (e >= 0 && e < n) y[e] = x[e] + noise[warp][lane % 4][j * 8 + lane / 4];
         }
     }
 }
