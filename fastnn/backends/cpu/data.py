@@ -88,13 +88,19 @@ def shuffle_key(seed, epoch, number):
 
 
 @inline_math
+def _inverse(a):
+    """Return ``(2**32 - 1) // a`` for a side of at most 2**17: no quotient is rounded up to an integer."""
+    return _U32(np.float64(0xFFFFFFFF) / np.float64(a))
+
+
+@inline_math
 def _shuffled(rows, n, first, r):
     """Write where positions `first` and on come from; returns the largest, which may be outside the table.
 
     `rows` has 32 bits a number, as all that is computed: 0.25 us for 128 rows, 0.32 where the loop has 64.
     """
     start, a, b = _U32(first), _U32(r[SIDE_A]), _U32(r[SIDE_B])
-    inverse = _U32(_I64(0xFFFFFFFF) // r[SIDE_A])
+    inverse = _inverse(r[SIDE_A])
     k0, k1, k2, k3 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2]), _U32(r[KEYS + 3])
     largest = _U32(0)
     for i in range(n):
@@ -121,7 +127,7 @@ def order(dtype):
             rows[i] = found[i]
         if largest >= total:  # rare: less than one row in sqrt(total)
             a, b = _U32(r[SIDE_A]), _U32(r[SIDE_B])
-            inverse = _U32(_I64(0xFFFFFFFF) // r[SIDE_A])
+            inverse = _inverse(r[SIDE_A])
             k0, k1, k2, k3 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2]), _U32(r[KEYS + 3])
             for i in range(n):
                 if found[i] >= total:
