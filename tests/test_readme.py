@@ -16,7 +16,6 @@ DOCUMENTS = [
     "CHANGELOG.md",
     "docs/decisions.md",
     "docs/benchmarks.md",
-    "docs/speed.md",
     "benchmarks/README.md",
 ]
 

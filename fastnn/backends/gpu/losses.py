@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from fastnn.backends.gpu.lowering import REGISTERS, Launch, Target, blocks, lowers
+from fastnn.backends.gpu.lowering import REGISTERS, Launch, Target, lowers, workers
 from fastnn.ops.loss_reference import SUMS
 
 #: For the elementwise losses the attributes that are settings a, b, c.
@@ -59,8 +59,9 @@ def _columns(instruction: Any, target: Target, loss: str, settings: Sequence[flo
     arguments = (
         REGISTERS, o.target, o.prediction, o.weight, o.gradient, o.rows, k, o.scale, o.mean, each, a, b, c,
     )  # fmt: skip
-    variant = target.variant("losses", LOSS=f"LOSS_{loss}", **macros)
-    return Launch(variant, "columns", blocks(target.rows), arguments)
+    warp, grid = workers(k, target.rows)
+    variant = target.variant("losses", LOSS=f"LOSS_{loss}", WARP=warp, **macros)
+    return Launch(variant, "columns", grid, arguments)
 
 
 @lowers(*with_gradients(*_PLAIN))
@@ -96,9 +97,10 @@ def lower_quantile(instruction: Any, target: Target) -> Sequence[Launch]:
         return [_columns(instruction, target, "quantile", levels)]
     o = operands(instruction)
     kt = o.target.spec.size
+    warp, grid = workers(kt, target.rows)
     return [
         Launch(
-            target.variant("losses"), "quantile", blocks(target.rows),
+            target.variant("losses", WARP=warp), "quantile", grid,
             (
                 REGISTERS, o.target, o.prediction, o.weight, o.gradient, o.rows, o.prediction.spec.size, kt,
                 o.scale, o.mean, level, number * kt,
@@ -115,7 +117,8 @@ def lower_rowwise(instruction: Any, target: Target) -> Sequence[Launch]:
     sizes = (o.prediction.spec.size, o.target.spec.size)
     arguments = (REGISTERS, *o[:5], *sizes, o.scale, o.mean)
     name = instruction.op.removesuffix("_grad")
-    return [Launch(target.variant("losses_rowwise"), name, blocks(target.rows), arguments)]
+    warp, grid = workers(o.target.spec.size, target.rows)
+    return [Launch(target.variant("losses_rowwise", WARP=warp), name, grid, arguments)]
 
 
 @lowers(*with_gradients(*_CLASSES))
@@ -132,4 +135,5 @@ def lower_classes(instruction: Any, target: Target) -> Sequence[Launch]:
     arguments = (
         REGISTERS, *targets, o.prediction, o.weight, o.gradient, o.rows, k, o.scale, o.mean, *settings,
     )  # fmt: skip
-    return [Launch(target.variant("loss_classes", FOCAL=int(focal)), name, blocks(target.rows), arguments)]
+    warp, grid = workers(k, target.rows)
+    return [Launch(target.variant("loss_classes", FOCAL=int(focal), WARP=warp), name, grid, arguments)]

@@ -147,6 +147,16 @@ def blocks(elements: int, block: int = BLOCK, most: int = 1 << 16) -> tuple[int]
     return (max(1, min(-(-elements // block), most)),)
 
 
+#: Rows of so many columns are worked on by a warp: a thread a row would read lanes a row apart.
+WARP_COLUMNS = 8
+
+
+def workers(columns: int, rows: int) -> tuple[int, tuple[int]]:
+    """Return the macro WARP of ``cuda/rows.cu`` for rows of so many columns, and the grid."""
+    warp = columns >= WARP_COLUMNS
+    return int(warp), blocks(rows * (32 if warp else 1))
+
+
 _table: Lowerings[Launch] = Lowerings("GPU")
 lowers, unregister = _table.lowers, _table.unregister
 has_lowering, lower = _table.has_lowering, _table.lower

@@ -1,11 +1,40 @@
 // uses: loss_terms
 // uses: loss_softmax
-// Cross-entropies over classes, a thread a row. See loss_softmax.cu for targets and labels.
+// uses: rows
+// Cross-entropies over classes. See loss_softmax.cu for targets and labels.
+// Softmax and cross-entropy of one row in one, never the logarithm of a rounded probability: the row at `i` of k
+// logits p; its loss, and (d not null) the gradient times f.
+__device__ __forceinline__ real logits_row(const int* __restrict__ labels, const real* __restrict__ t,
+                                           const real* __restrict__ p, real* __restrict__ d, long long i, int k, real a,
+                                           real b, real f) {
+    const long long at = i * k;
+    const real top = best_of_row(p + at, k).value;
+    real own = 0, total = 0, mass = 0;
+    COLUMNS(j, k) {
+        const real z = p[at + j] - top, share = share_of(labels, t, i, k, j, a, b);
+        total += F(exp)(z);
+        own += labels ? (labels[i] == j ? z : (real)0) : share * z;
+        mass += share;
+    }
+    total = OVER_ROW(total);
+    own = OVER_ROW(own);
+    mass = labels ? (real)1 : OVER_ROW(mass);
+    if (d) {
+        const real ratio = mass / total;
+        COLUMNS(j, k)
+            d[at + j] = (F(exp)(p[at + j] - top) * ratio - share_of(labels, t, i, k, j, a, b)) * f;
+    }
+    return mass * F(log)(total) - own;
+}
+
 extern "C" __global__ void __launch_bounds__(256, 1)
 logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
        const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
        double scale, int mean, real a, real b, real alpha, real gamma) {
-    EACH(i, r[R_ROWS]) rows[i] = logits_row(labels, t, p, d, i, k, a, b, row_factor(r, w, scale, mean, i));
+    EACH_ROW(i) {
+        const real loss = logits_row(labels, t, p, d, i, k, a, b, row_factor(r, w, scale, mean, i));
+        if (FIRST_LANE) rows[i] = loss;
+    }
 }
 
 // FOCAL: alpha (1 - share)^gamma times the entropy of the share.
@@ -32,20 +61,23 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 shares(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
        const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
        double scale, int mean, real a, real b, real alpha, real gamma) {
-    EACH(i, r[R_ROWS]) {
+    EACH_ROW(i) {
         const long long at = i * k;
         real total = 0, radial = 0, own = 0;
-        for (int j = 0; j < k; ++j) total += p[at + j];
-        for (int j = 0; j < k; ++j) {
+        COLUMNS(j, k) total += p[at + j];
+        total = OVER_ROW(total);
+        COLUMNS(j, k) {
             const real share = p[at + j] / total;
             const Term one = entropy(share_of(labels, t, i, k, j, a, b), share, alpha, gamma);
             own += one.value;
             radial += one.slope * share;
         }
-        rows[i] = own;
+        own = OVER_ROW(own);
+        radial = OVER_ROW(radial);
+        if (FIRST_LANE) rows[i] = own;
         if (d) {
             const real f = row_factor(r, w, scale, mean, i) / total;
-            for (int j = 0; j < k; ++j) {
+            COLUMNS(j, k) {
                 const Term one = entropy(share_of(labels, t, i, k, j, a, b), p[at + j] / total, alpha, gamma);
                 d[at + j] = (one.slope - radial) * f;
             }
@@ -58,15 +90,15 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 focal_logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
              const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
              double scale, int mean, real a, real b, real alpha, real gamma) {
-    EACH(i, r[R_ROWS]) {
+    EACH_ROW(i) {
         const long long at = i * k;
-        const real top = largest(p + at, k);
+        const real top = best_of_row(p + at, k).value;
         real total = 0, own = 0, sum = 0;
-        for (int j = 0; j < k; ++j) total += F(exp)(p[at + j] - top);
-        const real shift = top + F(log)(total);
+        COLUMNS(j, k) total += F(exp)(p[at + j] - top);
+        const real shift = top + F(log)(OVER_ROW(total));
         for (int pass = 0; pass < (d ? 2 : 1); ++pass) {
             const real f = row_factor(r, w, scale, mean, i);
-            for (int j = 0; j < k; ++j) {
+            COLUMNS(j, k) {
                 const real ln = p[at + j] - shift, miss = -F(expm1)(ln), share = (real)1 - miss;
                 const real ti = alpha * share_of(labels, t, i, k, j, a, b);
                 const Term level = power(miss, gamma);
@@ -74,7 +106,8 @@ focal_logits(const long long* __restrict__ r, const int* __restrict__ labels, co
                 if (pass) d[at + j] = (h - F(exp)(ln) * sum) * f;
                 else { own -= level.value * ti * ln; sum += h; }
             }
+            if (!pass) { own = OVER_ROW(own); sum = OVER_ROW(sum); }
         }
-        rows[i] = own;
+        if (FIRST_LANE) rows[i] = own;
     }
 }

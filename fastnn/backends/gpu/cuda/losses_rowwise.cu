@@ -1,5 +1,6 @@
 // uses: loss_terms
-// Losses whose columns act on each other, a thread a row: categorical hinge, cosine similarity, Gaussian negative
+// uses: rows
+// Losses whose columns act on each other: categorical hinge, cosine similarity, Gaussian negative
 // log-likelihood. See losses.cu for `d`, `w`, `scale` and `mean`.
 #define LOG_MIN_VARIANCE ((real)-13.815510557964274)
 #define MIN_VARIANCE ((real)1e-6)
@@ -8,20 +9,21 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 categorical_hinge(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
                   const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
                   int mean) {
-    EACH(i, r[R_ROWS]) {
+    EACH_ROW(i) {
         const long long at = i * k;
-        real own = t[at] * p[at], rival = ((real)1 - t[at]) * p[at];
-        int which = 0;
-        for (int j = 1; j < k; ++j) {
+        Best rival = {((real)1 - t[at]) * p[at], 0};
+        real own = 0;
+        COLUMNS(j, k) {
             const real v = ((real)1 - t[at + j]) * p[at + j];
             own += t[at + j] * p[at + j];
-            if (v > rival) { rival = v; which = j; }
+            if (v > rival.value) { rival.value = v; rival.at = j; }
         }
-        const real raw = rival - own + (real)1, loss = raw < (real)0 ? (real)0 : raw;
-        rows[i] = loss;
+        rival = best_of_lanes(rival);
+        const real raw = rival.value - OVER_ROW(own) + (real)1, loss = raw < (real)0 ? (real)0 : raw;
+        if (FIRST_LANE) rows[i] = loss;
         if (d) {
             const real f = loss > (real)0 ? row_factor(r, w, scale, mean, i) : (real)0;
-            for (int j = 0; j < k; ++j) d[at + j] = ((j == which ? (real)1 - t[at + j] : (real)0) - t[at + j]) * f;
+            COLUMNS(j, k) d[at + j] = ((j == rival.at ? (real)1 - t[at + j] : (real)0) - t[at + j]) * f;
         }
     }
 }
@@ -30,22 +32,25 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 cosine_similarity(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
                   const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
                   int mean) {
-    EACH(i, r[R_ROWS]) {
+    EACH_ROW(i) {
         const long long at = i * k;
         real a = 0, b = 0, dot = 0;
-        for (int j = 0; j < k; ++j) {
+        COLUMNS(j, k) {
             a += t[at + j] * t[at + j];
             b += p[at + j] * p[at + j];
             dot += t[at + j] * p[at + j];
         }
+        a = OVER_ROW(a);
+        b = OVER_ROW(b);
+        dot = OVER_ROW(dot);
         const real norm = F(sqrt)(b), other = F(sqrt)(a);
         const real inverse = (real)1 / (norm < EPS ? EPS : norm);
         a = inverse / (other < EPS ? EPS : other);
         const real radial = norm <= EPS ? (real)0 : dot * a * inverse * inverse;
-        rows[i] = -dot * a;
+        if (FIRST_LANE) rows[i] = -dot * a;
         if (d) {
             const real f = row_factor(r, w, scale, mean, i);
-            for (int j = 0; j < k; ++j) d[at + j] = (p[at + j] * radial - t[at + j] * a) * f;
+            COLUMNS(j, k) d[at + j] = (p[at + j] * radial - t[at + j] * a) * f;
         }
     }
 }
@@ -56,10 +61,10 @@ gaussian_nll(const long long* __restrict__ r, const real* __restrict__ t, const 
              const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
              int mean) {
     const real each = (real)(1.0 / (double)kt);
-    EACH(i, r[R_ROWS]) {
+    EACH_ROW(i) {
         const real f = row_factor(r, w, scale, mean, i) * each;
         real total = 0;
-        for (int j = 0; j < kt; ++j) {
+        COLUMNS(j, kt) {
             const real s = p[i * k + kt + j], error = p[i * k + j] - t[i * kt + j];
             const bool low = s < LOG_MIN_VARIANCE;
             const real e = F(exp)(low ? s - LOG_MIN_VARIANCE : -s);
@@ -71,6 +76,7 @@ gaussian_nll(const long long* __restrict__ r, const real* __restrict__ t, const 
                 d[i * k + kt + j] = (real)0.5 * ((real)1 - square) * ratio * f;
             }
         }
-        rows[i] = total * each;
+        total = OVER_ROW(total);
+        if (FIRST_LANE) rows[i] = total * each;
     }
 }

@@ -1,3 +1,4 @@
+// uses: rows
 // Metrics that are sums over rows, by one block in a fixed order, added to a float64 accumulator.
 // A row of weight 0 is left out, whatever it holds. TERM: 0 binary accuracy, 1 squared error, 2 absolute error.
 #ifndef TERM
@@ -35,22 +36,20 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 metric_hits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ target,
             const real* __restrict__ prediction, const real* __restrict__ weight, double* __restrict__ sum, int units) {
     double total = 0;
+#if WARP
+    for (long long i = threadIdx.x >> 5; i < r[R_ROWS]; i += 8) {
+#else
     for (long long i = threadIdx.x; i < r[R_ROWS]; i += 256) {
+#endif
         const real* __restrict__ p = prediction + i * units;
-        int guess = 0, answer = labels ? labels[i] : 0;
-        real top = p[0], bad = p[0];
-        for (int j = 1; j < units; ++j) {
-            const real v = p[j];
-            bad = v == v ? bad : v;
-            if (v > top) { top = v; guess = j; }
-        }
-        if (!labels) {
-            top = target[i * units];
-            for (int j = 1; j < units; ++j) { const real v = target[i * units + j]; if (v > top) { top = v; answer = j; } }
-        }
-        double value = bad == bad ? (guess == answer ? 1.0 : 0.0) : (double)bad;
+        double bad = 0;                                                       // NaN if one of the row is
+        COLUMNS(j, units) bad += p[j] == p[j] ? 0.0 : (double)p[j];
+        bad = OVER_ROW(bad);
+        const int guess = best_of_row(p, units).at;
+        const int answer = labels ? labels[i] : best_of_row(target + i * units, units).at;
+        double value = bad == bad ? (guess == answer ? 1.0 : 0.0) : bad;
         if (weight) { const double w = (double)weight[i]; value = w != 0 ? value * w : 0.0; }
-        total += value;
+        if (FIRST_LANE) total += value;
     }
     total = block_sum(total);
     if (threadIdx.x == 0) *sum += total;
