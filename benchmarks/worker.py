@@ -229,7 +229,10 @@ def main() -> None:
 
     try:
         if job["module"] == "limits":
-            send(importlib.import_module("benchmarks.limits").measure(job["threads"]))
+            send(importlib.import_module("benchmarks.limits").measure())
+        elif job["module"] == "bandwidth":
+            rate = importlib.import_module("benchmarks.limits").bandwidth(job["threads"])
+            send({str(job["threads"]): rate})
         elif job["module"] == "our_limits":
             send(importlib.import_module("benchmarks.limits").measure_ours())
         elif job["module"] == "gpu_limits":
