@@ -22,7 +22,6 @@ from collections.abc import Callable  # noqa: E402
 from dataclasses import replace  # noqa: E402
 from typing import Any  # noqa: E402
 
-
 #: Epochs as long as this are timed without one before them: filling the caches again is a small part of them.
 LONG_S = 0.25
 
