@@ -335,7 +335,8 @@ _ALL = [
     _fresh("first_fit", kind="first_fit", threads=(1,), rivals=(*SWEEP, "sklearn")),
     *(_returns(f"eight_b32{tail}", kind="many", count=8, rows=8_192, dropout=rate, group="many at once",
                check_epochs=6, tolerance=0.012,
-               rivals=(*SWEEP, "numpy", "sklearn", "torch:func", "jax:vmap")) for tail, rate in (("", 0.5), ("_nodropout", 0.0))),
+               rivals=(*SWEEP, "numpy", "sklearn", "torch:func", "jax:vmap"))
+      for tail, rate in (("", 0.5), ("_nodropout", 0.0))),
     _predict("predict_1", 1, 64),
     _predict("predict_100", 100, 12_800),
     _predict("predict_1m", 2**20, 2**20),

@@ -98,17 +98,18 @@ def _samples(name: str) -> Iterator[Call]:
             for label, array in zip(input_names(op, len(arrays)), arrays, strict=True)
         ]
         attrs = op.complete(sample.attrs)
-        for one in [specs, _wide(specs)] if name in _LOSSES else [specs]:
+        names = input_names(op, len(arrays))
+        for one in [specs, _wide(specs, names)] if name in _LOSSES else [specs]:
             yield _call(name, one, op.shape(one, attrs), attrs)
 
 
-def _wide(specs: Sequence[Spec]) -> list[Spec]:
-    """Return the specs with so many columns that a warp takes a row."""
-    wide = [spec.kind == "float" and spec.shape for spec in specs]
+def _wide(specs: Sequence[Spec], names: Sequence[str]) -> list[Spec]:
+    """Return the specs with so many columns that a warp takes a row; weights have one."""
     return [
-        Spec((*spec.shape[:-1], spec.shape[-1] * WARP_COLUMNS)) if many else spec
-        for spec, many in zip(specs, wide, strict=True)
-    ]
+        spec if spec.kind == "int" or not spec.shape or name == "weight"
+        else Spec((*spec.shape[:-1], spec.shape[-1] * WARP_COLUMNS))
+        for spec, name in zip(specs, names, strict=True)
+    ]  # fmt: skip
 
 
 def _dense() -> Iterator[Call]:
@@ -140,7 +141,7 @@ def _data() -> Iterator[Call]:
     yield _call("slice", [integers], [_LABEL], {"start": 0})
     yield _call("concatenate", [_LABEL, _LABEL], [integers], {})
     for name in METRICS:
-        for row in (_ROW, *_wide([_ROW])):
+        for row in (_ROW, Spec((WARP_COLUMNS,))):
             target = _LABEL if "sparse" in name else row
             yield _call(name, [target, row], [Spec((), rows=False)], {})
     statistics = [Spec((3,), rows=False)] * 4

@@ -24,7 +24,7 @@ TIMES = 13
 def widened(name, sample):
     """Return a sample's arrays with their columns repeated, so that equals and classes come again."""
     return [
-        np.tile(array, (1, TIMES)) if array.ndim > 1 and label not in INTEGER_NAMES else array
+        np.tile(array, (1, TIMES)) if array.ndim > 1 and label not in (*INTEGER_NAMES, "weight") else array
         for label, array in zip(names_of(name, sample.arrays), map(np.asarray, sample.arrays), strict=True)
     ]
 
