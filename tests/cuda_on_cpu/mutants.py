@@ -141,6 +141,7 @@ MUTANTS = [
     ),
     Mutant(
         "a class for each row but the last",
+        "rows",
         "loss_softmax",
         "for (int j = 0; j < k; ++j) {\n        const real z",
         "for (int j = 0; j < k - 1; ++j) {\n        const real z",

@@ -208,7 +208,7 @@ def test_the_choice_follows_the_work(opened):
 
 
 SIZE_OF = 'extern "C" __global__ void size_of_tile(int* __restrict__ out) { *out = (int)sizeof(Tile); }'
-PARTS = ("prelude", "scalars", "loss_terms", "loss_softmax", "tiles", "net")
+PARTS = ("prelude", "scalars", "loss_terms", "rows", "loss_softmax", "tiles", "net")
 
 
 @pytest.mark.parametrize(("name", "tile"), [("dense net", 8), ("residual", 16), ("four inputs", 8)])

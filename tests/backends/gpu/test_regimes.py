@@ -412,7 +412,7 @@ SIZE_OF = 'extern "C" __global__ void size_of_tile(int* __restrict__ out) { *out
 def test_the_room_of_a_tile_is_what_the_kernel_takes(opened, net, dtype, tile):
     build, options = NETS[net]
     chain = dataclasses.replace(chain_of(opened, build, **options), dtype=dtype)
-    parts = ("prelude", "scalars", "loss_terms", "loss_softmax", "tiles", "chain")
+    parts = ("prelude", "scalars", "loss_terms", "rows", "loss_softmax", "tiles", "chain")
     code = "\n".join(map(compiling.text, parts)) + SIZE_OF
     module = fakecupy.RawModule(code=code, options=fused.variant(chain, tile).options())
     out = fakecupy.zeros(1, np.int32)

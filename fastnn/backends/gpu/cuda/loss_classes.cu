@@ -1,32 +1,7 @@
 // uses: loss_terms
-// uses: loss_softmax
 // uses: rows
+// uses: loss_softmax
 // Cross-entropies over classes. See loss_softmax.cu for targets and labels.
-// Softmax and cross-entropy of one row in one, never the logarithm of a rounded probability: the row at `i` of k
-// logits p; its loss, and (d not null) the gradient times f.
-__device__ __forceinline__ real logits_row(const int* __restrict__ labels, const real* __restrict__ t,
-                                           const real* __restrict__ p, real* __restrict__ d, long long i, int k, real a,
-                                           real b, real f) {
-    const long long at = i * k;
-    const real top = best_of_row(p + at, k).value;
-    real own = 0, total = 0, mass = 0;
-    COLUMNS(j, k) {
-        const real z = p[at + j] - top, share = share_of(labels, t, i, k, j, a, b);
-        total += F(exp)(z);
-        own += labels ? (labels[i] == j ? z : (real)0) : share * z;
-        mass += share;
-    }
-    total = OVER_ROW(total);
-    own = OVER_ROW(own);
-    mass = labels ? (real)1 : OVER_ROW(mass);
-    if (d) {
-        const real ratio = mass / total;
-        COLUMNS(j, k)
-            d[at + j] = (F(exp)(p[at + j] - top) * ratio - share_of(labels, t, i, k, j, a, b)) * f;
-    }
-    return mass * F(log)(total) - own;
-}
-
 extern "C" __global__ void __launch_bounds__(256, 1)
 logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
        const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
@@ -64,9 +39,9 @@ shares(const long long* __restrict__ r, const int* __restrict__ labels, const re
     EACH_ROW(i) {
         const long long at = i * k;
         real total = 0, radial = 0, own = 0;
-        COLUMNS(j, k) total += p[at + j];
+        OVER_COLUMNS(j, k) total += p[at + j];
         total = OVER_ROW(total);
-        COLUMNS(j, k) {
+        OVER_COLUMNS(j, k) {
             const real share = p[at + j] / total;
             const Term one = entropy(share_of(labels, t, i, k, j, a, b), share, alpha, gamma);
             own += one.value;
@@ -77,7 +52,7 @@ shares(const long long* __restrict__ r, const int* __restrict__ labels, const re
         if (FIRST_LANE) rows[i] = own;
         if (d) {
             const real f = row_factor(r, w, scale, mean, i) / total;
-            COLUMNS(j, k) {
+            OVER_COLUMNS(j, k) {
                 const Term one = entropy(share_of(labels, t, i, k, j, a, b), p[at + j] / total, alpha, gamma);
                 d[at + j] = (one.slope - radial) * f;
             }
@@ -94,11 +69,11 @@ focal_logits(const long long* __restrict__ r, const int* __restrict__ labels, co
         const long long at = i * k;
         const real top = best_of_row(p + at, k).value;
         real total = 0, own = 0, sum = 0;
-        COLUMNS(j, k) total += F(exp)(p[at + j] - top);
+        OVER_COLUMNS(j, k) total += F(exp)(p[at + j] - top);
         const real shift = top + F(log)(OVER_ROW(total));
         for (int pass = 0; pass < (d ? 2 : 1); ++pass) {
             const real f = row_factor(r, w, scale, mean, i);
-            COLUMNS(j, k) {
+            OVER_COLUMNS(j, k) {
                 const real ln = p[at + j] - shift, miss = -F(expm1)(ln), share = (real)1 - miss;
                 const real ti = alpha * share_of(labels, t, i, k, j, a, b);
                 const Term level = power(miss, gamma);

@@ -10,7 +10,7 @@ columns(const long long* __restrict__ r, const real* __restrict__ t, const real*
     EACH_ROW(i) {
         const real f = w ? factor * w[i] : factor;
         real total = 0;
-        COLUMNS(j, k) {
+        OVER_COLUMNS(j, k) {
             const Term one = term(t ? t[i * k + j] : (real)0, p[i * k + j], a, b, c);
             total += one.value;
             if (d) d[i * k + j] = one.slope * f;
@@ -29,7 +29,7 @@ quantile(const long long* __restrict__ r, const real* __restrict__ t, const real
     EACH_ROW(i) {
         const real f = w ? factor * w[i] : factor;
         real total = 0;
-        COLUMNS(j, kt) {
+        OVER_COLUMNS(j, kt) {
             const real e = t[i * kt + j] - p[i * k + start + j], above = level * e, below = (level - (real)1) * e;
             total += below > above ? below : above;
             if (d) d[i * k + start + j] = (e > (real)0 ? -level : e < (real)0 ? (real)1 - level : (real)0) * f;

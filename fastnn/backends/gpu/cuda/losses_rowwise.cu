@@ -13,7 +13,7 @@ categorical_hinge(const long long* __restrict__ r, const real* __restrict__ t, c
         const long long at = i * k;
         Best rival = {((real)1 - t[at]) * p[at], 0};
         real own = 0;
-        COLUMNS(j, k) {
+        OVER_COLUMNS(j, k) {
             const real v = ((real)1 - t[at + j]) * p[at + j];
             own += t[at + j] * p[at + j];
             if (v > rival.value) { rival.value = v; rival.at = j; }
@@ -23,7 +23,7 @@ categorical_hinge(const long long* __restrict__ r, const real* __restrict__ t, c
         if (FIRST_LANE) rows[i] = loss;
         if (d) {
             const real f = loss > (real)0 ? row_factor(r, w, scale, mean, i) : (real)0;
-            COLUMNS(j, k) d[at + j] = ((j == rival.at ? (real)1 - t[at + j] : (real)0) - t[at + j]) * f;
+            OVER_COLUMNS(j, k) d[at + j] = ((j == rival.at ? (real)1 - t[at + j] : (real)0) - t[at + j]) * f;
         }
     }
 }
@@ -35,7 +35,7 @@ cosine_similarity(const long long* __restrict__ r, const real* __restrict__ t, c
     EACH_ROW(i) {
         const long long at = i * k;
         real a = 0, b = 0, dot = 0;
-        COLUMNS(j, k) {
+        OVER_COLUMNS(j, k) {
             a += t[at + j] * t[at + j];
             b += p[at + j] * p[at + j];
             dot += t[at + j] * p[at + j];
@@ -50,7 +50,7 @@ cosine_similarity(const long long* __restrict__ r, const real* __restrict__ t, c
         if (FIRST_LANE) rows[i] = -dot * a;
         if (d) {
             const real f = row_factor(r, w, scale, mean, i);
-            COLUMNS(j, k) d[at + j] = (p[at + j] * radial - t[at + j] * a) * f;
+            OVER_COLUMNS(j, k) d[at + j] = (p[at + j] * radial - t[at + j] * a) * f;
         }
     }
 }
@@ -64,7 +64,7 @@ gaussian_nll(const long long* __restrict__ r, const real* __restrict__ t, const 
     EACH_ROW(i) {
         const real f = row_factor(r, w, scale, mean, i) * each;
         real total = 0;
-        COLUMNS(j, kt) {
+        OVER_COLUMNS(j, kt) {
             const real s = p[i * k + kt + j], error = p[i * k + j] - t[i * kt + j];
             const bool low = s < LOG_MIN_VARIANCE;
             const real e = F(exp)(low ? s - LOG_MIN_VARIANCE : -s);

@@ -43,7 +43,7 @@ metric_hits(const long long* __restrict__ r, const int* __restrict__ labels, con
 #endif
         const real* __restrict__ p = prediction + i * units;
         double bad = 0;                                                       // NaN if one of the row is
-        COLUMNS(j, units) bad += p[j] == p[j] ? 0.0 : (double)p[j];
+        OVER_COLUMNS(j, units) bad += p[j] == p[j] ? 0.0 : (double)p[j];
         bad = OVER_ROW(bad);
         const int guess = best_of_row(p, units).at;
         const int answer = labels ? labels[i] : best_of_row(target + i * units, units).at;

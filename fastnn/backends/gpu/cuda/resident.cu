@@ -1,5 +1,6 @@
 // uses: scalars
 // uses: loss_terms
+// uses: rows
 // uses: loss_softmax
 // uses: clock
 // uses: schedules

@@ -16,12 +16,6 @@ __device__ __forceinline__ void gather_targets(Tile& s, const Data& data) {
     if (tid < TILE) s.weight[tid] = s.row[tid] >= 0 && data.w ? (real)data.w[s.row[tid] * data.w_row] : (real)1;
 }
 
-__device__ __forceinline__ int first_largest(const real* v, int k) {
-    int which = 0;
-    for (int j = 1; j < k; ++j) if (v[j] > v[which]) which = j;
-    return which;
-}
-
 // What row i adds to sum S.
 template <int S>
 __device__ __forceinline__ double row_value(const Tile& s, int i, real loss) {
@@ -33,10 +27,10 @@ __device__ __forceinline__ double row_value(const Tile& s, int i, real loss) {
     const real* t = s.v + target_at() + i * SN;
     double v = 0;
     if constexpr (KIND == SUM_categorical_accuracy || KIND == SUM_sparse_categorical_accuracy) {
-        const int answer = KIND == SUM_sparse_categorical_accuracy ? s.label[i] : first_largest(t, N);
+        const int answer = KIND == SUM_sparse_categorical_accuracy ? s.label[i] : best_of_row(t, N).at;
         real bad = y[0];
         for (int j = 1; j < N; ++j) bad = y[j] == y[j] ? bad : y[j];
-        v = bad == bad ? (first_largest(y, N) == answer ? 1.0 : 0.0) : (double)bad;
+        v = bad == bad ? (best_of_row(y, N).at == answer ? 1.0 : 0.0) : (double)bad;
     } else {
         for (int j = 0; j < N; ++j) {
             const double d = (double)y[j] - (double)t[j];
@@ -73,7 +67,7 @@ __device__ __forceinline__ void loss_tile(Tile& s, const long long* r, const Set
             const real mean = (real)(set.ints[ITEMS * LAYER_INTS] ? c[0] / (double)r[R_BATCH] : c[0]);
             const real* t = s.v + target_at() + i * SN;
 #if SOFTMAX
-            const real top = largest(z, N);
+            const real top = best_of_row(z, N).value;
             real mass = 0;
             for (int j = 0; j < N; ++j) mass += F(exp)(z[j] - top);
             const real part = (real)1 / mass;

@@ -5,12 +5,12 @@
 #endif
 #if WARP
 #define EACH_ROW(i) for (long long i = (long long)blockIdx.x * 8 + (threadIdx.x >> 5); i < r[R_ROWS]; i += (long long)gridDim.x * 8)
-#define COLUMNS(j, k) for (int j = threadIdx.x & 31; j < (k); j += 32)
+#define OVER_COLUMNS(j, k) for (int j = threadIdx.x & 31; j < (k); j += 32)
 #define FIRST_LANE ((threadIdx.x & 31) == 0)
 #define OVER_ROW(v) warp_sum(v)
 #else
 #define EACH_ROW(i) EACH(i, r[R_ROWS])
-#define COLUMNS(j, k) for (int j = 0; j < (k); ++j)
+#define OVER_COLUMNS(j, k) for (int j = 0; j < (k); ++j)
 #define FIRST_LANE true
 #define OVER_ROW(v) (v)
 #endif
@@ -30,6 +30,6 @@ __device__ __forceinline__ Best best_of_lanes(Best best) {
 }
 __device__ __forceinline__ Best best_of_row(const real* __restrict__ p, int k) {
     Best best = {p[0], 0};
-    COLUMNS(j, k) { const real v = p[j]; if (v > best.value) { best.value = v; best.at = j; } }
+    OVER_COLUMNS(j, k) { const real v = p[j]; if (v > best.value) { best.value = v; best.at = j; } }
     return best_of_lanes(best);
 }
