@@ -141,10 +141,9 @@ MUTANTS = [
     ),
     Mutant(
         "a class for each row but the last",
-        "rows",
         "loss_softmax",
-        "for (int j = 0; j < k; ++j) {\n        const real z",
-        "for (int j = 0; j < k - 1; ++j) {\n        const real z",
+        "OVER_COLUMNS(j, k) {\n        const real z",
+        "OVER_COLUMNS(j, k - 1) {\n        const real z",
         "crossentropy",
     ),
     # ---- what is read and written

@@ -20,18 +20,24 @@ from typing import Any
 
 import threadpoolctl
 
-_lock = threading.Lock()
+_lock, _loading = threading.Lock(), threading.Lock()
 _users = 0
 _limiter: Any = None
 _controller: Any = None
 
 
-@functools.cache
 def _pointers() -> Any:
-    """Return SciPy's module of BLAS pointers, without the rest of ``scipy.linalg`` (0.1 s of imports)."""
+    """Return SciPy's module of BLAS pointers, one thread after the other: a half-made module has none."""
+    with _loading:
+        return _load_pointers()
+
+
+@functools.cache
+def _load_pointers() -> Any:
+    """Load it without the rest of ``scipy.linalg`` (0.1 s of imports)."""
     name = "scipy.linalg.cython_blas"
     if name in sys.modules:
-        return sys.modules[name]
+        return importlib.import_module(name)  # waits for a thread that is importing it
     folder = Path(importlib.import_module("scipy").__file__ or "").parent / "linalg"
     for suffix in importlib.machinery.EXTENSION_SUFFIXES:
         path = folder / f"cython_blas{suffix}"
@@ -58,8 +64,8 @@ def gemm_address(dtype_name: str) -> int:
 def _forget_after_fork() -> None:
     # The other threads of the parent, with their trainings and perhaps this lock, do not exist in the child.
     # The limiter stays: it knows the limit to go back to.
-    global _users, _lock
-    _users, _lock = 0, threading.Lock()
+    global _users, _lock, _loading
+    _users, _lock, _loading = 0, threading.Lock(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
