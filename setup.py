@@ -9,7 +9,10 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-CARRIED = ("__init__", "environment", "figures", "limits", "report", "run", "worker", "workloads")
+CARRIED = (
+    *("__init__", "aims", "environment", "figures", "limits", "profile_step", "report", "run", "worker"),
+    "workloads",
+)
 
 
 class BuildWithBenchmarks(build_py):

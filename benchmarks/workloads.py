@@ -298,10 +298,12 @@ def _sweep(what: str, value: float, **changes: Any) -> Workload:
 
 
 def _predict(name: str, batch: int, rows: int) -> Workload:
+    # Keras' `predict` takes 60 ms a call, whatever the rows: small batches are for its `predict_on_batch`.
+    keras = "keras" if batch > 1_000 else "keras:call"
     return Workload(name, "random_table", rows, (20, 64, 32, 1), "relu", BCE, *ADAM, batch, kind="predict",
                     tolerance=1e-5, group="prediction", threads=(1, 2) if batch > 1_000 else (1,),
-                    rivals=(*MAIN, "torch:compile", "keras", "keras:call", "tensorflow:step", "skorch",
-                            "thinc", "onnxruntime"))  # fmt: skip
+                    rivals=(*SWEEP, "numpy", "sklearn", keras, "tensorflow:step", "skorch", "thinc",
+                            "onnxruntime"))  # fmt: skip
 
 
 def _returns44(batch: int, dropout: float) -> Workload:
@@ -328,7 +330,7 @@ _ALL = [
     _returns("returns_b512_nodropout", batch_size=512, check_epochs=20, dropout=0.0, rivals=MAIN),
     _returns("returns_b8192", batch_size=8192, check_epochs=100, dropout=0.0, devices=("gpu",)),
     Workload("wide_b256", "random_table", 8_192, (512, 1024, 1024, 10), "relu", CCE,
-             "adam", (("learning_rate", 3e-4), *ADAM[1][1:]), 256, tolerance=0.06, devices=BOTH),
+             "adam", (("learning_rate", 3e-4), *ADAM[1][1:]), 256, tolerance=0.06, devices=BOTH, rivals=MAIN),
     _fresh("fresh_small", threads=(1,), rivals=(*MAIN, "keras", "skorch", "thinc")),
     _fresh("fresh_widths", vary_width=True, threads=(1,), rivals=(*SWEEP, "numpy", "sklearn"),
            notes="as fresh_small, but no two models have the same shapes"),

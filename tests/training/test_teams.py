@@ -53,7 +53,26 @@ def test_what_one_session_learns_the_next_knows():
         for _ in range(3):
             model.predict(x, threads=2)
     assert len({pace for pace, _ in calls}) == 1
-    assert len(calls) == 3
+    assert len(calls) == 2  # a session's first step pays for its memory
+
+
+def test_a_sessions_first_step_is_not_counted(monkeypatch):
+    pieces, noted = [], []
+    piece = Session._piece
+
+    def watched(self, team, steps):
+        done = piece(self, team, steps)
+        pieces.append(done)
+        return done
+
+    monkeypatch.setattr(Session, "_piece", watched)
+    monkeypatch.setattr(Pace, "piece", lambda self, steps, batch: (True, steps))
+    monkeypatch.setattr(Pace, "note", lambda self, team, rows, seconds: noted.append(rows))
+    model, x, y, options = NETS["narrow"]()
+    for fits in (1, 2):
+        model.fit(x, y, verbose=0, threads=2, **options)
+        assert len(noted) == len(pieces) - fits > 0
+    assert pieces[0] == 1
 
 
 def test_a_session_of_one_thread_measures_nothing(monkeypatch):

@@ -218,6 +218,7 @@ class Session:
         # What earlier sessions found out holds for this one: a prediction is one step long.
         paces = self._linked.paces
         self._pace = paces.setdefault((self.lanes, self.threads), Pace()) if self.threads > 1 else None
+        self._warm = False  # the first step pays for new memory, more of it with a team, and is not counted
         self.inputs = inputs
         self._keep = [parameters, outputs, slots, hyper, schedule]
         self._sums = max(len(program.accumulators), 1)
@@ -416,7 +417,7 @@ class Session:
         state, batch = self.state, int(self._q[control.BATCH_SIZE])
         while steps > 0:
             team, some = self._pace.piece(steps, batch) if self._pace is not None else (False, steps)
-            steps -= self._piece(team, some)
+            steps -= self._piece(team, some if self._warm or self._pace is None else 1)
             if state[control.HALT] or state[control.STATUS]:
                 break
         return self.finished(), int(state[control.STATUS])
@@ -449,8 +450,9 @@ class Session:
             if helpers:
                 self._dismiss(helpers)
         done = int(state[control.AT_STEP]) - before
-        if self._pace is not None and done:
+        if self._pace is not None and done and self._warm:
             self._pace.note(team, done * int(q[control.BATCH_SIZE]), time.perf_counter() - started)
+        self._warm = True
         return done
 
     def run_as(self, team: bool, steps: int) -> int:
