@@ -11,15 +11,16 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "cuda_on_cpu"))
 import fakecupy
 
 from fastnn.backends.gpu import compile as compiling
-from fastnn.backends.gpu import executor
+from fastnn.backends.gpu import executor, fused
 from fastnn.optimizers import Adam
 
 BATCH = 32
+SIZE_OF = 'extern "C" __global__ void size_of_tile(int* __restrict__ out) { *out = (int)sizeof(Tile); }'
 
 
 @contextlib.contextmanager
 def stand_in():
-    """Put the stand-in in the place of CuPy, its checker on."""
+    """Put the stand-in in the place of CuPy; FAKECUPY_MODE=check has every memory access checked."""
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "cupy"}
     compiling.forget()
     fakecupy.install()
@@ -88,3 +89,12 @@ def counted(session, steps):
     before = dict(fakecupy.stats)
     session.run(steps, 10**6)
     return {key: fakecupy.stats[key] - before.get(key, 0) for key in fakecupy.stats}
+
+
+def room_of_a_tile(stack, tile):
+    """Return the bytes of the struct Tile of the fused kernel of a stack or network."""
+    variant = fused.variant(stack, tile)
+    module = fakecupy.RawModule(code=f"{variant.code()}\n{SIZE_OF}", options=variant.options())
+    out = fakecupy.zeros(1, np.int32)
+    module.get_function("size_of_tile")((1,), (1,), (out,))
+    return int(out.get()[0])

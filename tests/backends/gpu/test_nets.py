@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import opened_sessions
 import pytest
-from opened_sessions import BATCH, counted, fakecupy, largest
+from opened_sessions import BATCH, counted, fakecupy, largest, room_of_a_tile
 
 from fastnn import layers
 from fastnn.backends.gpu import compile as compiling
@@ -207,19 +207,11 @@ def test_the_choice_follows_the_work(opened):
     assert step.bytes == 8 * (BATCH * (NUMBERS + 2) + 2 * net.parameters)
 
 
-SIZE_OF = 'extern "C" __global__ void size_of_tile(int* __restrict__ out) { *out = (int)sizeof(Tile); }'
-PARTS = ("prelude", "scalars", "loss_terms", "rows", "loss_softmax", "tiles", "net")
-
-
 @pytest.mark.parametrize(("name", "tile"), [("dense net", 8), ("residual", 16), ("four inputs", 8)])
 def test_the_room_of_a_tile_is_what_the_kernel_takes(opened, name, tile):
     build, x, y, options = NETS[name]
     net = recognise(opened.program(build, x, y, **options))
-    code = "\n".join(map(compiling.text, PARTS)) + SIZE_OF
-    module = fakecupy.RawModule(code=code, options=fused.variant(net, tile).options())
-    out = fakecupy.zeros(1, np.int32)
-    module.get_function("size_of_tile")((1,), (1,), (out,))
-    taken = int(out.get()[0])
+    taken = room_of_a_tile(net, tile)
     assert taken <= fused.tile_bytes(net, tile) <= taken + 32
 
 

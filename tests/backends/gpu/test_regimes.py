@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import opened_sessions
 import pytest
-from opened_sessions import BATCH, counted, fakecupy, largest
+from opened_sessions import BATCH, counted, fakecupy, largest, room_of_a_tile
 
 import fastnn
 from fastnn import layers
@@ -402,9 +402,6 @@ def test_a_regime_that_does_not_exist_is_refused(opened):
 
 
 # --------------------------------------------------------------------------- room and floors
-SIZE_OF = 'extern "C" __global__ void size_of_tile(int* __restrict__ out) { *out = (int)sizeof(Tile); }'
-
-
 @pytest.mark.parametrize(
     ("net", "dtype", "tile"),
     [("dropout", "float32", 8), ("classes", "float64", 16)],
@@ -412,12 +409,7 @@ SIZE_OF = 'extern "C" __global__ void size_of_tile(int* __restrict__ out) { *out
 def test_the_room_of_a_tile_is_what_the_kernel_takes(opened, net, dtype, tile):
     build, options = NETS[net]
     chain = dataclasses.replace(chain_of(opened, build, **options), dtype=dtype)
-    parts = ("prelude", "scalars", "loss_terms", "rows", "loss_softmax", "tiles", "chain")
-    code = "\n".join(map(compiling.text, parts)) + SIZE_OF
-    module = fakecupy.RawModule(code=code, options=fused.variant(chain, tile).options())
-    out = fakecupy.zeros(1, np.int32)
-    module.get_function("size_of_tile")((1,), (1,), (out,))
-    taken = int(out.get()[0])
+    taken = room_of_a_tile(chain, tile)
     assert taken <= fused.tile_bytes(chain, tile) <= taken + 32
 
 
