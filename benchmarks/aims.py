@@ -23,8 +23,8 @@ class Aim:
     what: str
     least: float
     workloads: tuple[str, ...]
-    # "ratio": time of the best of `rivals` by ours; "floor", "peak": share of it, on one thread; "threads":
-    # time with one thread by time with more; "seconds": of a whole process, `cache` as said, at most `least`.
+    # "ratio": time of the best of `rivals` by ours; "floor": share of it, on one thread; "threads": time with
+    # one thread by time with more; "seconds": of a whole process, `cache` as said, at most `least`.
     kind: str = "ratio"
     rivals: tuple[str, ...] = ()  # by name or family; () is all that do the same training
     cache: str | None = None
@@ -111,9 +111,9 @@ def _at(aim: Aim, name: str, rows: list[Row]) -> Iterator[Reached]:
     for threads, row in ours.items():
         if aim.kind == "seconds":
             yield Reached(row["total_s"], name, threads)
-        elif aim.kind in ("floor", "peak"):
-            if threads == 1 and f"fraction_of_{aim.kind}" in row:
-                yield Reached(row[f"fraction_of_{aim.kind}"], name, 1)
+        elif aim.kind == "floor":
+            if threads == 1 and "fraction_of_floor" in row:
+                yield Reached(row["fraction_of_floor"], name, 1)
         elif aim.kind == "threads":
             if threads > 1 and 1 in ours:
                 yield Reached(ours[1]["median_us"] / row["median_us"], name, threads)

@@ -169,7 +169,7 @@ def aim_lines(result: dict[str, Any]) -> list[str]:
     for aim in AIMS:
         found = reached(aim, result["rows"])
         short = "at most " if aim.kind == "seconds" else ""
-        form = percent if aim.kind in ("floor", "peak") else number
+        form = percent if aim.kind == "floor" else number
         if not found:
             rows.append([aim.what, short + form(aim.least), "-", "", "not measured"])
             continue
@@ -212,7 +212,7 @@ def workload_lines(name: str, result: dict[str, Any], remarks: dict[str, str]) -
     threads = " ".join(dict.fromkeys(str(r["threads"]) for r in rows))
     lines = [f"### {name}", "", describe(w), ""]
     lines += markdown(HEAD, [cells(r) for r in rows])
-    faster = winners(rows)
+    faster, short = winners(rows), name in missed(result)
     if faster:
         text = ", ".join(
             f"{r['rival']} ({threads_text(r['threads'])}, {r['ratio_to_ours']:.2f} of our time)"
@@ -221,11 +221,11 @@ def workload_lines(name: str, result: dict[str, Any], remarks: dict[str, str]) -
         lines += [f"**Faster than fastnn:** {text}.", ""]
         if name not in remarks:
             raise ValueError(f"a rival wins at {name}: say why in benchmarks/remarks.md")
-    elif name in missed(result) and name not in remarks:
+    elif short and name not in remarks:
         raise ValueError(f"an aim is missed at {name}: say why in benchmarks/remarks.md")
     if name in remarks:
         lines += [remarks[name], ""]
-    if name in missed(result) and name in result["profiles"]:
+    if short and name in result["profiles"]:
         lines += profile_lines(result["profiles"][name])
     files = ", ".join(dict.fromkeys(r["file"] for r in rows))
     command = (
