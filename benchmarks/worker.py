@@ -48,7 +48,10 @@ def blas() -> list[dict[str, Any]]:
 
 
 def fresh_models(module: Any, w: Any, X: Any, y: Any, threads: int, variant: str) -> Callable[[int], None]:
-    """`train(count)` makes and trains that many new models, of ever new widths if the workload says so."""
+    """`train(count)` makes and trains that many new models, of ever new widths if the workload says so.
+
+    Of two hidden layers' widths one goes round, so that who makes many models does not make wide ones.
+    """
     from benchmarks.workloads import initial_weights
 
     made = 0
@@ -58,8 +61,9 @@ def fresh_models(module: Any, w: Any, X: Any, y: Any, threads: int, variant: str
         for _ in range(count):
             made += 1
             one = w
-            if w.vary_width:  # strictly new shapes every time
-                one = replace(w, sizes=(w.sizes[0], w.sizes[1] + made, *w.sizes[2:]))
+            if w.vary_width:
+                first, second = w.sizes[1] + made % 16, w.sizes[2] + made // 16
+                one = replace(w, sizes=(w.sizes[0], first, second, *w.sizes[3:]))
             module.Model(one, X, y, initial_weights(one), threads, variant).train(w.epochs)
 
     return train

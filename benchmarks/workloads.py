@@ -41,7 +41,7 @@ class Workload:
     kind: str = "steps"
     epochs: int = 1  # length of the training for "fresh" and "first_fit"
     count: int = 1  # models of "many"
-    vary_width: bool = False  # "fresh": each model has another hidden width, so no compiled step fits twice
+    vary_width: bool = False  # "fresh": each model has other hidden widths, so no compiled step fits twice
     check_epochs: int = 1  # the quality check looks at the loss after this many epochs ...
     tolerance: float = 0.0  # ... which may differ from the reference by this much at most (nats)
     threads: tuple[int, ...] = (1, 2)  # thread counts for which the row makes sense
@@ -125,7 +125,10 @@ class Workload:
         """Who runs by default: with more threads only those that use them, to stay within the hour."""
         apart = {name for kind, names in ONLY.items() if kind != self.kind for name in names}
         chosen = [name for name in known if name not in apart and (not self.rivals or name in self.rivals)]
-        return [name for name in chosen if threads == 1 or name in THREADED]
+        if threads == 1:
+            return chosen
+        # PyTorch is never the best with two threads where it is not with one: it runs so in the main group.
+        return [name for name in chosen if name in THREADED or (name == "torch" and self.group == "training")]
 
 
 # --- data -----------------------------------------------------------------------------------------------
@@ -261,7 +264,7 @@ SWEEP = ("fastnn", "torch", "jax:scan")
 MAIN = (*SWEEP, "numpy", "sklearn", "tensorflow:loop", "keras:xla50", "jax:step")
 #: Ways to do one kind of work only.
 ONLY = {"predict": ("onnxruntime", "keras:call"), "many": ("torch:func", "jax:vmap")}
-THREADED = (*SWEEP, "tensorflow:loop", "torch:func", "jax:vmap", "onnxruntime")
+THREADED = ("fastnn", "jax:scan", "tensorflow:loop", "torch:func", "jax:vmap", "onnxruntime")
 
 
 def _returns(name: str, **changes: Any) -> Workload:
@@ -300,10 +303,12 @@ def _sweep(what: str, value: float, **changes: Any) -> Workload:
 def _predict(name: str, batch: int, rows: int) -> Workload:
     # Keras' `predict` takes 60 ms a call, whatever the rows: small batches are for its `predict_on_batch`.
     keras = "keras" if batch > 1_000 else "keras:call"
+    rivals = (*SWEEP, "numpy", "sklearn", keras, "tensorflow:step", "skorch", "thinc", "onnxruntime")
+    if batch == 100:
+        rivals = (*SWEEP, "numpy", "tensorflow:step", "onnxruntime")
     return Workload(name, "random_table", rows, (20, 64, 32, 1), "relu", BCE, *ADAM, batch, kind="predict",
                     tolerance=1e-5, group="prediction", threads=(1, 2) if batch > 1_000 else (1,),
-                    rivals=(*SWEEP, "numpy", "sklearn", keras, "tensorflow:step", "skorch", "thinc",
-                            "onnxruntime"))  # fmt: skip
+                    rivals=rivals)  # fmt: skip
 
 
 def _returns44(batch: int, dropout: float) -> Workload:
@@ -327,13 +332,15 @@ _ALL = [
     _returns("returns_b32", devices=BOTH),
     _returns("returns_b32_nodropout", dropout=0.0, rivals=(*MAIN, "keras")),
     _returns("returns_b512", batch_size=512, check_epochs=20, rivals=(*MAIN, "keras"), devices=BOTH),
-    _returns("returns_b512_nodropout", batch_size=512, check_epochs=20, dropout=0.0, rivals=MAIN),
+    _returns("returns_b512_nodropout", batch_size=512, check_epochs=20, dropout=0.0,
+             rivals=(*SWEEP, "tensorflow:loop")),
     _returns("returns_b8192", batch_size=8192, check_epochs=100, dropout=0.0, devices=("gpu",)),
     Workload("wide_b256", "random_table", 8_192, (512, 1024, 1024, 10), "relu", CCE,
              "adam", (("learning_rate", 3e-4), *ADAM[1][1:]), 256, tolerance=0.06, devices=BOTH, rivals=MAIN),
     _fresh("fresh_small", threads=(1,), rivals=(*MAIN, "keras", "skorch", "thinc")),
-    _fresh("fresh_widths", vary_width=True, threads=(1,), rivals=(*SWEEP, "numpy", "sklearn"),
-           notes="as fresh_small, but no two models have the same shapes"),
+    _fresh("fresh_widths", sizes=(20, 24, 24, 1), vary_width=True, threads=(1,),
+           rivals=(*SWEEP, "numpy", "sklearn"),
+           notes="no two models have the same shapes: hidden widths from 24 on, in sixteens"),
     _fresh("first_fit", kind="first_fit", threads=(1,), rivals=(*SWEEP, "sklearn")),
     *(_returns(f"eight_b32{tail}", kind="many", count=8, rows=8_192, dropout=rate, group="many at once",
                check_epochs=6, tolerance=0.012,
@@ -343,9 +350,11 @@ _ALL = [
     _predict("predict_100", 100, 12_800),
     _predict("predict_1m", 2**20, 2**20),
     Workload("simplechains_4_32_16_4", "matrix_exponential", 10_000, (4, 32, 16, 4), "tanh", "mse", *ADAM,
-             10_000, check_epochs=200, tolerance=0.01, group="SimpleChains", threads=(1,), rivals=MAIN),
+             10_000, check_epochs=200, tolerance=0.01, group="SimpleChains", threads=(1,),
+             rivals=(*SWEEP, "numpy", "tensorflow:loop")),
     Workload("simplechains_24_8_2", "random_table", 200, (24, 8, 2), "tanh", CCE, *SGD, 200, dropout=0.2,
-             check_epochs=200, tolerance=0.05, group="SimpleChains", threads=(1,), rivals=MAIN),
+             check_epochs=200, tolerance=0.05, group="SimpleChains", threads=(1,),
+             rivals=(*SWEEP, "numpy", "tensorflow:loop")),
     *(_returns44(b, d) for d in (0.5, 0.0) for b in (32, 128, 512, 2048, 8192)),
     _returns("returns44_b512_float64", sizes=(44, 64, 64, 1), rows=65_536, batch_size=512, dropout=0.0,
              check_epochs=20, tolerance=0.012, dtype="float64", group="float64", threads=(1,),

@@ -129,6 +129,11 @@ def test_why_so_many_lanes_and_rows():
     assert "a lane is worth 2,000,000" in report.why["lanes"] and "the batch has fewer" in report.why["block"]
     model, x, _, _ = NETS["large"]()
     assert "more than a tenth of a step" in model.explain_speed(x, 1_024).why["lanes"]
+    model, x, _, _ = NETS["wide"]()
+    report = model.explain_speed(x, 1_000)
+    assert "share each product" in report.why["lanes"] and "layers are wide" in report.why["block"]
+    assert (report.lanes, report.blocks) == (1, 1)
+    assert "more than a tenth" not in model.explain_speed(x, 2_300).why["lanes"]
 
 
 def test_several_outputs_need_no_targets():

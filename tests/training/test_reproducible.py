@@ -10,7 +10,7 @@ from training_nets import NETS, digest, run_script, trained
 
 import fastnn
 from fastnn import layers, optimizers
-from fastnn.backends.cpu import executor
+from fastnn.backends.cpu import executor, linear
 from fastnn.callbacks import Callback
 from fastnn.models import Sequential
 
@@ -35,12 +35,25 @@ def test_run_to_run(name):
 
 
 @pytest.mark.usefixtures("always_a_team")
-@pytest.mark.parametrize("name, most", [("narrow", 4), ("dropout", 4), ("normalized", 1), ("large", 4)])
+@pytest.mark.parametrize(
+    "name, most",
+    [("narrow", 4), ("dropout", 4), ("normalized", 1), ("large", 4), ("wide", 4), ("wide_normalized", 4)],
+)
 def test_any_number_of_threads(name, most, teams):
     alone = trained(name, threads=1)
     assert trained(name, threads=2) == alone
     assert trained(name, threads=4) == alone
     assert max(teams) == most, "the team was not used, so nothing was compared"
+
+
+@pytest.mark.usefixtures("always_a_team")
+@pytest.mark.parametrize("name", ["wide", "wide_normalized"])
+def test_parts_of_products_by_blas(name, monkeypatch):
+    """Without AVX-512 BLAS computes the parts; their bits must not show how many there are either."""
+    monkeypatch.setattr(linear, "product_address", lambda *shape: 0)
+    alone = trained(name, threads=1)
+    for threads in (2, 3, 5):
+        assert trained(name, threads=threads) == alone
 
 
 def test_another_process(tmp_path):

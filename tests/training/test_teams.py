@@ -1,26 +1,29 @@
 """Trainings that change between a team of threads and one alone: the bits are the same."""
 
 import itertools
+import threading
+import time
 
 import pytest
 from training_nets import NETS, digest
 
 from fastnn.backends.cpu.executor import Session
 from fastnn.backends.cpu.pace import Pace
+from fastnn.callbacks import LambdaCallback
 
 
 @pytest.fixture(scope="module")
 def alone():
     """What the networks come to on one thread."""
     found = {}
-    for name in ("narrow", "dropout", "large"):
+    for name in ("narrow", "dropout", "large", "wide"):
         model, x, y, options = NETS[name]()
         history = model.fit(x, y, verbose=0, threads=1, **options)
         found[name] = digest(*model.get_weights(), history.history["loss"])
     return found
 
 
-@pytest.mark.parametrize("name", ["narrow", "dropout", "large"])
+@pytest.mark.parametrize("name", ["narrow", "dropout", "large", "wide"])
 @pytest.mark.parametrize("order", ["TA", "AT", "TTAATA", "T", "A"])
 def test_changing_at_every_step_changes_no_bit(name, order, alone, monkeypatch):
     ways = itertools.cycle(order)
@@ -37,6 +40,24 @@ def test_changing_at_every_step_changes_no_bit(name, order, alone, monkeypatch):
     history = model.fit(x, y, verbose=0, threads=2, **options)
     assert digest(*model.get_weights(), history.history["loss"]) == alone[name]
     assert set(ran) == {way == "T" for way in order}
+
+
+@pytest.mark.usefixtures("always_a_team")
+@pytest.mark.parametrize("name", ["narrow", "wide"])
+def test_helpers_leave_and_others_come(name, alone):
+    """While a callback takes its time nobody waits at a desk; the next epoch has a team again."""
+    before, left = threading.active_count(), []
+
+    def wait(epoch, logs):
+        deadline = time.monotonic() + 20
+        while threading.active_count() > before and time.monotonic() < deadline:
+            time.sleep(1e-3)
+        left.append(threading.active_count() - before)
+
+    model, x, y, options = NETS[name]()
+    history = model.fit(x, y, verbose=0, threads=3, callbacks=[LambdaCallback(on_epoch_end=wait)], **options)
+    assert digest(*model.get_weights(), history.history["loss"]) == alone[name]
+    assert left == [0] * options["epochs"]
 
 
 def test_what_one_session_learns_the_next_knows():

@@ -80,6 +80,38 @@ def large(seed=1):
     return model, *table(2_300, 64), {"batch_size": 1_024, "epochs": 2}
 
 
+def wide(seed=1):
+    """Products that the team shares, in parts of unequal width."""
+    model = Sequential(
+        [
+            layers.Dense(300, "relu", input_shape=(64,)),
+            layers.Dropout(0.2),
+            layers.Dense(260, "tanh"),
+            layers.Dense(3),
+            layers.Dense(1),
+        ],
+        seed=seed,
+    )
+    model.compile(optimizers.Adam(0.001), "mse", metrics=["mae"])
+    return model, *table(2_300, 64), {"batch_size": 1_000, "epochs": 2}
+
+
+def wide_normalized(seed=1):
+    """Shared products of a batch that must be one block."""
+    model = Sequential(
+        [
+            layers.Dense(320, input_shape=(64,)),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Dense(256, "relu"),
+            layers.Dense(1),
+        ],
+        seed=seed,
+    )
+    model.compile("sgd", "mse")
+    return model, *table(1_300, 64), {"batch_size": 1_200, "epochs": 2}
+
+
 def small(seed=1):
     """A model of no cost, batches of 32."""
     model = Sequential([layers.Dense(8, "relu", input_shape=(6,)), layers.Dense(1)], seed=seed)
@@ -87,7 +119,15 @@ def small(seed=1):
     return model, *table(64, 6), {"batch_size": 32, "epochs": 1}
 
 
-NETS = {"narrow": narrow, "dropout": dropout, "normalized": normalized, "large": large, "small": small}
+NETS = {
+    "narrow": narrow,
+    "dropout": dropout,
+    "normalized": normalized,
+    "large": large,
+    "wide": wide,
+    "wide_normalized": wide_normalized,
+    "small": small,
+}
 
 
 def digest(*arrays):

@@ -10,6 +10,20 @@ SMALLEST_BLOCK, LARGEST_BLOCK = 64, 2048
 #: Arithmetic that makes a lane of its own worth while (some 20 us of it).
 FLOPS_PER_LANE = 2_000_000
 MOST_LANES = 16
+#: With products of so much arithmetic a row, a team shares each product, by columns, and not the rows of a
+#: batch: weights are copied to panels once a step, and there is one gradient.
+SHARED_FLOPS_PER_ROW = 400_000
+
+
+def shares_products(program: Program, batch: int) -> bool:
+    """Whether threads share each product of a batch, which is one block and one lane then.
+
+    So it is with wide layers where rows could be shared by few: they would all read all of the weights, and
+    their gradients take a while to add up.
+    """
+    if not program.gradients or program.flops_per_row < SHARED_FLOPS_PER_ROW:
+        return False
+    return program.whole_batch or lanes_for_sums(program, batch) < MOST_LANES
 
 
 def rows_per_block(program: Program, batch: int) -> tuple[int, int]:
@@ -19,7 +33,7 @@ def rows_per_block(program: Program, batch: int) -> tuple[int, int]:
     order in which gradients are summed follows from them.
     """
     batch = max(batch, 1)
-    if program.whole_batch:
+    if program.whole_batch or shares_products(program, batch):
         return -(-batch // 16) * 16, 1
     largest = largest_block(program)
     lanes = max(min(lanes_for_work(program, batch), lanes_for_sums(program, batch), MOST_LANES), 1)

@@ -15,11 +15,12 @@ import numpy as np
 from fastnn.backends.cpu import interpreter as control
 from fastnn.backends.cpu import kernels, registers
 from fastnn.backends.cpu.blas import one_thread, one_thread_here
-from fastnn.backends.cpu.cut import itemsize_of, rows_per_block
+from fastnn.backends.cpu.cut import MOST_LANES, itemsize_of, rows_per_block, shares_products
 from fastnn.backends.cpu.jit import compile_kernel
 from fastnn.backends.cpu.lowering import Flag, InputStride, LaneStride, Row, Scratch, Target, Workspace
 from fastnn.backends.cpu.pace import Pace
 from fastnn.backends.cpu.registers import WIDTH
+from fastnn.backends.cpu.team import Team, memory_bytes
 from fastnn.program import Program, Ref
 from fastnn.random import shuffle_sides
 
@@ -214,6 +215,7 @@ class Session:
         self.program = program
         self._linked = linked(program)
         self.block, self.lanes = rows_per_block(program, min(batch_size, epoch_rows))
+        self.shared = shares_products(program, min(batch_size, epoch_rows))
         self.threads = self._team_size(threads, min(batch_size, epoch_rows))
         # What earlier sessions found out holds for this one: a prediction is one step long.
         paces = self._linked.paces
@@ -241,7 +243,7 @@ class Session:
         if threads is None:
             # Below two lanes there is nothing to share; other fits in this process want cores as well.
             threads = max(1, available_cores() // max(1, _active + 1))
-        return max(1, min(threads, self.lanes))
+        return max(1, min(threads, MOST_LANES if self.shared else self.lanes))
 
     def _layout(self, parameters, inputs, outputs, slots, hyper, schedule) -> None:
         program, team = self.program, self.threads
@@ -250,11 +252,13 @@ class Session:
         fixed = _aligned(program.fixed_bytes)
         scratch = _aligned(2 * 8 * self.block)
         workspace = _aligned(max(self._linked.block.workspace, self._linked.update.workspace))
-        per_thread = arena + fixed + scratch + workspace
+        # The threads of a shared block have all in common but what they copy operands to.
+        common = arena + fixed + scratch if self.shared else 0
+        per_thread = arena + fixed + scratch + workspace - common
         lane_bytes = _aligned(program.gradients * itemsize) + ALIGN
-        memory = np.empty(team * per_thread + self.lanes * lane_bytes + ALIGN, np.uint8)
+        memory = np.empty(common + team * per_thread + self.lanes * lane_bytes + ALIGN, np.uint8)
         base = -(-memory.ctypes.data // ALIGN) * ALIGN
-        self._gradients_at = base + team * per_thread
+        self._gradients_at = base + common + team * per_thread
         self._lane_bytes = lane_bytes
         self._memory = memory
         if program.gradients:  # pad elements and unused parameters are never written: they must be zero
@@ -280,16 +284,18 @@ class Session:
         for index, array in enumerate(slots):
             bases[columns[f"slot{index}"]] = array.ctypes.data
         block, update = self._linked.block, self._linked.update
-        self.tables = np.empty((self.lanes, *block.words.shape), np.int64)
-        for lane in range(self.lanes):
-            at = base + (lane * team // self.lanes) * per_thread
+        tables = team if self.shared else self.lanes
+        self.tables = np.empty((tables, *block.words.shape), np.int64)
+        for number in range(tables):
+            thread, lane = (number, 0) if self.shared else (number * team // tables, number)
+            at = base + (0 if self.shared else thread * per_thread)
             bases[columns["arena"]] = at
             bases[columns["fixed"]] = at + arena
             bases[columns["scratch"]] = at + arena + fixed
-            bases[columns["workspace"]] = at + arena + fixed + scratch
+            bases[columns["workspace"]] = base + common + (thread + 1) * per_thread - workspace
             bases[columns["gradient"]] = self._gradients_at + lane * lane_bytes
             bases[columns["accumulator"]] = self._sums_by_lane[lane].ctypes.data
-            self.tables[lane] = block.link(bases, self.block)
+            self.tables[number] = block.link(bases, self.block)
         bases[columns["gradient"]] = self._gradients_at
         bases[columns["accumulator"]] = self._epoch_sums.ctypes.data
         self.update_table = update.link(bases, self.block)
@@ -297,7 +303,7 @@ class Session:
     def _control(self, batch_size: int, epoch_rows: int, losses: int, batch_mean: Sequence[bool]) -> None:
         q = self._q = np.zeros(control.CONTROL_WORDS, np.int64)
         self.state = np.zeros(control.STATE_WORDS, np.int64)
-        self._barrier = np.zeros(32, np.int64)
+        self._barrier = np.zeros(memory_bytes(self.threads) // 8 + ALIGN, np.int64)
         self._stop = np.zeros(8, np.int64)
         self._modes = np.zeros(self._sums, np.int64)
         self._modes[: len(batch_mean)] = batch_mean
@@ -317,7 +323,7 @@ class Session:
         q[control.MODES_AT] = self._modes.ctypes.data
         q[control.SUMS], q[control.LOSSES] = self._sums, losses
         self._alone = self._registers(1)
-        self._team = self._registers(self.threads)
+        self._team = Team(self._registers(self.threads), int(q[control.BARRIER_AT]), self._member)
         self._run = control.interpreter().call
 
     def _registers(self, threads: int) -> np.ndarray:
@@ -326,6 +332,8 @@ class Session:
         r[:, registers.ONE] = 1
         r[:, registers.THREAD] = np.arange(threads)
         r[:, registers.THREADS] = threads
+        r[:, registers.PARTS] = threads if self.shared else 1
+        r[:, registers.PART] = np.arange(threads) if self.shared else 0
         r[:, registers.SEED] = self._seed
         r[:, registers.TOTAL] = self._total
         r[:, registers.SHUFFLE] = self._shuffle
@@ -433,27 +441,24 @@ class Session:
         q, state, before, started = self._q, self.state, self.step, time.perf_counter()
         q[control.STEPS] = steps
         self._flag[0] = 0
-        r = self._alone
         if team:
-            r = self._team
-            self._barrier[:] = 0
-            r[:, registers.BARRIER] = 0
-        helpers = [
-            threading.Thread(target=self._member, args=(r[thread],), daemon=True)
-            for thread in range(1, len(r))
-        ]
-        try:
-            for helper in helpers:
-                helper.start()
-            self._member(r[0])
-        finally:
-            if helpers:
-                self._dismiss(helpers)
+            self._run_together()
+        else:
+            self._member(self._alone[0])
         done = int(state[control.AT_STEP]) - before
         if self._pace is not None and done and self._warm:
             self._pace.note(team, done * int(q[control.BATCH_SIZE]), time.perf_counter() - started)
         self._warm = True
         return done
+
+    def _run_together(self) -> None:
+        try:
+            self._team.assemble()
+            self._member(self._team.registers[0])
+            self._team.release()
+        except BaseException:
+            self._team.dismiss()
+            raise
 
     def run_as(self, team: bool, steps: int) -> int:
         """Run at most `steps` steps by the team, or alone, whatever is faster; returns how many were done."""
@@ -482,22 +487,6 @@ class Session:
             one_thread_here()
         self._run(self._q.ctypes.data, r.ctypes.data)
 
-    def _dismiss(self, helpers: list[threading.Thread]) -> None:
-        """Wait for the helpers, whatever interrupts; send them home if thread 0 never came."""
-        gate = self._q[control.BARRIER_AT] + control.GATE_AT
-        gate = ctypes.c_int64.from_address(int(gate))
-        if gate.value == control.SHUT:
-            gate.value = control.ABANDONED
-        interrupt = None
-        for helper in helpers:
-            while helper.is_alive():
-                try:
-                    helper.join()
-                except BaseException as error:
-                    interrupt = error
-        if interrupt is not None:
-            raise interrupt
-
     def __enter__(self) -> Session:
         global _active
         with _active_lock:
@@ -509,10 +498,13 @@ class Session:
 
     def __exit__(self, *error: Any) -> None:
         global _active
-        if self._blas is not None:
-            self._blas.__exit__(None, None, None)
-        with _active_lock:
-            _active = max(0, _active - 1)
+        try:
+            self._team.dismiss()
+        finally:
+            if self._blas is not None:
+                self._blas.__exit__(None, None, None)
+            with _active_lock:
+                _active = max(0, _active - 1)
 
 
 def stage(program: Program, arrays: Sequence[np.ndarray], batch: int) -> list[np.ndarray]:

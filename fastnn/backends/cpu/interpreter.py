@@ -18,6 +18,7 @@ from fastnn.backends.cpu.jit import (
     call_kernel,
     compile_kernel,
     inline_math,
+    pause,
     pointer,
     vector,
 )
@@ -28,6 +29,7 @@ from fastnn.backends.cpu.registers import (
     FIRST,
     KEYS,
     LANES,
+    PARTS,
     POSITION,
     ROW0,
     ROW_POSITION,
@@ -46,7 +48,7 @@ from fastnn.random import SHUFFLE_ROUNDS
 STEPS = 0  # at most so many steps in this call
 LOG_ROWS = 1  # stop when so many epochs are logged
 MAX_LANES = 2
-TABLE, TABLE_ROWS = 3, 4  # a lane's table of block instructions; the lanes' tables follow one another
+TABLE, TABLE_ROWS = 3, 4  # block instructions: one table after another for each lane, or thread that shares
 UPDATE, UPDATE_ROWS = 5, 6
 BLOCK = 7  # rows in a block
 BATCH_SIZE, EPOCH_ROWS = 8, 9
@@ -60,34 +62,53 @@ AT_STEP, AT_EPOCH, AT_POSITION, LOGGED, STATUS, HALT = 0, 1, 2, 3, 4, 5
 STATE_WORDS = 16
 OK, NONFINITE_LOSS, NONFINITE_GRADIENT = 0, 1, 2
 
-# How an update row is shared by the team (last word of the row).
+# How a row is shared by the team (its last word): rows of the update section, and of a block if it is shared.
 SERIAL, SLICED, CHECKED = 0, 1, 2
 SHARING = WIDTH - 1
 
-_SPINS = 2000
-#: The gate of a team: words of the barrier's memory, and what stands there.
-GATE_AT = 128
-SHUT, OPEN, ABANDONED = 0, 1, 2
+_SPINS = 1000
+#: How often a helper without work yields before it leaves: half a millisecond to one, if nobody else runs.
+_PATIENCE = 2000
+#: A helper's desk, in the barrier's memory: the number of pieces handed out to it, and what else was said.
+DESKS_AT, DESK_BYTES = 128, 64
+HELD = 1 << 40  # by thread 0: stay, a piece is coming
+LEFT = 1 << 48  # by the helper
+DISMISSED = 1 << 56  # by thread 0: go
+_PIECES = HELD - 1
 
 
 @inline_math
-def _enter(q, r):
-    """Open the gate (thread 0) or wait for it; False if thread 0 will never come.
+def _desk(q, thread):
+    return q[BARRIER_AT] + DESKS_AT + thread * DESK_BYTES
 
-    Python may be interrupted between starting the helpers and entering this code itself.
-    """
-    if r[THREADS] == 1:
-        return True
-    gate = q[BARRIER_AT] + GATE_AT
-    if r[THREAD] == 0:
-        atomic_add(gate, OPEN)
-        return True
+
+@inline_math
+def _hand_out(q, r):
+    """Hand this piece out to the helpers. Here, since Python may be interrupted between two of them."""
+    for thread in range(1, r[THREADS]):
+        atomic_add(_desk(q, thread), 1)
+
+
+@inline_math
+def _wait_for_piece(q, desk, done):
+    """Wait until more than `done` pieces were handed out; False if the helper is to leave, or none came."""
     spins = 0
-    while atomic_load(gate) == SHUT:
+    while True:
+        said = atomic_load(desk)
+        if said >= DISMISSED:
+            return False
+        if said & _PIECES != done:
+            return True
+        pause()
         spins += 1
         if spins > _SPINS:
             call_int(q[YIELD_AT])
-    return atomic_load(gate) == OPEN
+        if spins > _SPINS + _PATIENCE and said < HELD:
+            # Thread 0 may hold this helper at the same moment: who comes first prevails.
+            if atomic_add(desk, LEFT) == said:
+                return False
+            atomic_add(desk, -LEFT)
+            spins = 0
 
 
 @inline_math
@@ -103,6 +124,7 @@ def _barrier(q, r):
     else:
         spins = 0
         while atomic_load(at + 64) <= passed:
+            pause()
             spins += 1
             if spins > _SPINS:
                 call_int(q[YIELD_AT])
@@ -145,6 +167,24 @@ def _run_blocks(q, r):
                 words = pointer(table + row * WIDTH * 8)
                 call_kernel(words[0], words, r)
             r[FIRST] = 0
+
+
+@inline_math
+def _run_shared_block(q, r):
+    """Run the batch, one block and one lane, with the whole team: products in parts, all else by thread 0."""
+    rows = q[TABLE_ROWS]
+    table = q[TABLE] + r[THREAD] * rows * WIDTH * 8
+    r[LANES] = r[FIRST] = 1
+    r[ROW0], r[ROWS], r[ROW_POSITION] = 0, r[BATCH], r[POSITION]
+    meet = False
+    for row in range(rows):
+        words = pointer(table + row * WIDTH * 8)
+        shared = words[SHARING] != SERIAL
+        if shared or meet:
+            _barrier(q, r)
+        if shared or r[THREAD] == 0:
+            call_kernel(words[0], words, r)
+        meet = shared
 
 
 @inline_math
@@ -219,34 +259,59 @@ def _end_step(q, r, state):
         state[HALT] = 1
 
 
-def _interpret(q, r):
-    """Run steps until the call's share is done, the log is full, or something asks for a stop."""
+@inline_math
+def _run_piece(q, r):
+    """Run steps until the piece is done, the log is full, or something asks for a stop."""
     state = pointer(q[STATE_AT])
-    if not _enter(q, r):
-        return
     for _ in range(q[STEPS]):
         _begin_step(q, r, state)
-        _run_blocks(q, r)
+        if r[PARTS] > 1:
+            _run_shared_block(q, r)
+        else:
+            _run_blocks(q, r)
         _barrier(q, r)
         finite = _losses_finite(q, r)
         if not finite:
             if r[THREAD] == 0:
                 state[STATUS] = NONFINITE_LOSS
-            return
+            break
         finite = _update(q, r, state)
         if not finite:
             if r[THREAD] == 0:
                 state[STATUS] = NONFINITE_GRADIENT
-            return
+            break
         _barrier(q, r)
         if r[THREAD] == 0:
             _take_sums(q, r)
             _end_step(q, r, state)
         _barrier(q, r)
         if state[HALT]:
-            return
+            break
+    _barrier(q, r)  # from here on thread 0 may change what the team reads
+
+
+def _interpret(q, r):
+    """Run a piece (thread 0), or piece after piece until no other comes (helpers)."""
+    if r[THREAD] == 0:
+        _hand_out(q, r)
+        _run_piece(q, r)
+        return
+    desk, done = _desk(q, r[THREAD]), 0
+    while _wait_for_piece(q, desk, done):
+        done += 1
+        _run_piece(q, r)
+
+
+def _say(q, r):
+    """Add q[1] to a desk at q[0]; q[2] becomes what was there."""
+    q[2] = atomic_add(q[0], q[1])
 
 
 def interpreter() -> Kernel:
     """Return the compiled interpreter."""
     return compile_kernel("interpreter", lambda: _interpret, exact=True)
+
+
+def desk_writer() -> Kernel:
+    """Return the kernel with which Python writes to a desk."""
+    return compile_kernel("desk_writer", lambda: _say, exact=True)

@@ -14,18 +14,19 @@ from numba import types
 
 from fastnn.backends.cpu import activations
 from fastnn.backends.cpu.blas import gemm_address
-from fastnn.backends.cpu.jit import bits_to_float, intrinsic, matrix, vector
+from fastnn.backends.cpu.jit import bits_to_float, inline_math, intrinsic, matrix, vector
 from fastnn.backends.cpu.linear_units import units_dw, units_dx, units_forward, units_sums
 from fastnn.backends.cpu.lowering import Row, Target, Workspace, lowers
 from fastnn.backends.cpu.products import (
     A_TURNED,
     B_TURNED,
+    SMALL_PRODUCT,
     WORKSPACE_BYTES,
     call_product,
     is_ours,
     product_address,
 )
-from fastnn.backends.cpu.registers import FIRST, ROWS, at
+from fastnn.backends.cpu.registers import FIRST, PART, PARTS, ROWS, at
 from fastnn.backends.cpu.transpose import transpose
 
 #: Weights up to this size are transposed before they are multiplied by.
@@ -71,6 +72,26 @@ def call_gemm(typingctx, address, trans_a, trans_b, m, n, k, a, lda, b, ldb, bet
 
 
 # --------------------------------------------------------------------------- rows major, whole products
+#: A thread's part of a product has whole tiles of any kernel, but for the last columns, and is never so small
+#: that BLAS would take another way: no number's bits depend on how many parts there are.
+PART_COLUMNS = 64
+
+
+@inline_math
+def columns_of(r, n, sizes):
+    """Return the first column of the result that this thread computes, and how many of the `n`.
+
+    `sizes` is the product of the two other sizes.
+    """
+    if r[PARTS] <= 1:
+        return 0, n
+    tiles = n // PART_COLUMNS if sizes * PART_COLUMNS > SMALL_PRODUCT else 0
+    part = r[PARTS] - 1 - r[PART]  # the last, which has what is left over, is thread 0's
+    first = tiles * part // r[PARTS] * PART_COLUMNS
+    end = n if r[PART] == 0 else tiles * (part + 1) // r[PARTS] * PART_COLUMNS
+    return first, end - first
+
+
 def _gemm_forward(dtype):
     """y = x w: q = [x, w, y, gemm, inputs, units, groups, product, workspace]."""
     size = np.dtype(dtype).itemsize
@@ -78,11 +99,14 @@ def _gemm_forward(dtype):
     def kernel(q, r):
         k, u = q[8], q[9]
         n = r[ROWS] * q[10]
-        x, w, y = at(q, r, 1), at(q, r, 3), at(q, r, 5)
+        first, some = columns_of(r, u, n * k)
+        if some == 0:
+            return
+        x, w, y = at(q, r, 1), at(q, r, 3) + first * size, at(q, r, 5) + first * size
         if is_ours(q[11], n, u, k, size):
-            call_product(q[11], n, u, k, x, k, w, u, y, u, 0, 0, q[12])
+            call_product(q[11], n, some, k, x, k, w, u, y, u, 0, 0, q[12])
         else:
-            call_gemm(q[7], _NO, _NO, u, n, k, w, u, x, k, dtype(0), y, u)
+            call_gemm(q[7], _NO, _NO, some, n, k, w, u, x, k, dtype(0), y, u)
 
     return kernel
 
@@ -98,14 +122,17 @@ def _gemm_dx(dtype, turned: bool):
     def kernel(q, r):
         k, u = q[8], q[9]
         n = r[ROWS] * q[10]
-        dy, w, dx = at(q, r, 1), at(q, r, 3), at(q, r, 5)
+        first, some = columns_of(r, k, n * u)
+        if some == 0:
+            return
+        dy, w, dx = at(q, r, 1), at(q, r, 3) + first * u * size, at(q, r, 5) + first * size
         if is_ours(q[11], n, k, u, size):
-            call_product(q[11], n, k, u, dy, u, w, u, dx, k, B_TURNED, 0, q[12])
+            call_product(q[11], n, some, u, dy, u, w, u, dx, k, B_TURNED, 0, q[12])
         elif turned:
-            transpose(w, k, u, q[12], dtype, size)
-            call_gemm(q[7], _NO, _NO, k, n, u, q[12], k, dy, u, dtype(0), dx, k)
+            transpose(w, some, u, q[12], dtype, size)
+            call_gemm(q[7], _NO, _NO, some, n, u, q[12], some, dy, u, dtype(0), dx, k)
         else:
-            call_gemm(q[7], _TRANSPOSED, _NO, k, n, u, w, u, dy, u, dtype(0), dx, k)
+            call_gemm(q[7], _TRANSPOSED, _NO, some, n, u, w, u, dy, u, dtype(0), dx, k)
 
     return kernel
 
@@ -117,12 +144,15 @@ def _gemm_dw(dtype):
     def kernel(q, r):
         k, u = q[8], q[9]
         n = r[ROWS] * q[10]
-        x, dy, dw = at(q, r, 1), at(q, r, 3), at(q, r, 5)
+        first, some = columns_of(r, u, n * k)
+        if some == 0:
+            return
+        x, dy, dw = at(q, r, 1), at(q, r, 3) + first * size, at(q, r, 5) + first * size
         add = 0 if r[FIRST] and not q[14] else 1
         if is_ours(q[11], k, u, n, size):
-            call_product(q[11], k, u, n, x, k, dy, u, dw, u, A_TURNED, add, q[12])
+            call_product(q[11], k, some, n, x, k, dy, u, dw, u, A_TURNED, add, q[12])
         else:
-            call_gemm(q[7], _NO, _TRANSPOSED, u, k, n, dy, u, x, k, dtype(add), dw, u)
+            call_gemm(q[7], _NO, _TRANSPOSED, some, k, n, dy, u, x, k, dtype(add), dw, u)
 
     return kernel
 
@@ -256,6 +286,10 @@ def _row(name: str, build: Callable[..., Callable], target: Target, operands, *o
     return Row(key, lambda: build(target.dtype, *arguments), tuple(operands))
 
 
+def _shared(row: Row) -> Row:
+    return row._replace(sliced=True)
+
+
 def _activation(instruction):
     return activations.resolve(
         instruction.attrs.get("activation", "linear"), instruction.attrs.get("activation_attrs", {})
@@ -286,7 +320,7 @@ def lower_dense(instruction, target: Target):
         operands = (x, w, y, *bias, inputs, groups, *constants)
         return [_row("column_forward", _column_forward, target, operands, name, has_bias)]
     operands = (x, w, y, *_product_operands(target, inputs, units, groups))
-    rows = [_row("gemm_forward", _gemm_forward, target, operands)]
+    rows = [_shared(_row("gemm_forward", _gemm_forward, target, operands))]
     if has_bias or name != "linear":
         operands = (y, *bias, units, groups, *constants)
         rows.append(_row("bias_activation", _bias_activation, target, operands, name, has_bias))
@@ -309,7 +343,7 @@ def lower_dense_dx(instruction, target: Target):
     turned = inputs * units <= LARGEST_TURNED
     turned_bytes = inputs * units * target.itemsize if turned else 0
     operands = (dy, w, dx, *_product_operands(target, inputs, units, groups, turned_bytes))
-    return [_row("gemm_dx", _gemm_dx, target, operands, turned)]
+    return [_shared(_row("gemm_dx", _gemm_dx, target, operands, turned))]
 
 
 @lowers("dense_dw")
@@ -325,7 +359,7 @@ def lower_dense_dw(instruction, target: Target):
     if units == 1:
         return [_row("column_dw", _column_dw, target, (x, dy, dw, inputs, groups, add))]
     operands = (x, dy, dw, *_product_operands(target, inputs, units, groups), add)
-    return [_row("gemm_dw", _gemm_dw, target, operands)]
+    return [_shared(_row("gemm_dw", _gemm_dw, target, operands))]
 
 
 @lowers("dense_db")

@@ -52,7 +52,8 @@ class Row(NamedTuple):
     operands : tuple
         Program values (two words each), ints and floats (one word each), in the kernel's order.
     sliced : bool
-        In the update section: whether threads share the work by slices of the flat vector.
+        Whether threads share the work: in the update section by slices of the flat vector, in a shared block
+        by columns of the result.
     exact : bool
         Compile without fast-math flags.
     checked : bool

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 
-#: A trial of the other way to run lasts about so long.
+#: A trial of the other way to run lasts about so long, after a first piece as long that is not counted:
+#: threads have to be started and caches filled (seven steps of 0.16 ms took 8 ms on a core that was asleep).
 TRIAL_SECONDS = 0.002
-#: A trial is to cost a hundredth of the time until the next, which comes after 20 ms to 5 s.
-TIMES_COST, SOONEST, LATEST = 100.0, 0.02, 5.0
+#: A piece that lasted so long is counted even if it was the first of its way.
+LONG = 0.01
+#: The next trial comes after so many times what the last one cost: few at first, since a moment's noise
+#: should not decide, twice as many each time the faster way stays the same; after 20 ms to 5 s.
+FEW_TIMES, MANY_TIMES, SOONEST, LATEST = 25.0, 100.0, 0.02, 5.0
 #: A piece lasts at most so long.
 LONGEST = 1.0
 
@@ -32,9 +36,11 @@ class Pace:
     def __init__(self) -> None:
         self.team = True
         self.seconds_per_row: dict[bool, float] = {}
-        self._warm = False  # the first piece pays for cold memory, and is not counted
+        self._last: bool | None = None  # how the latest piece was run
         self._allowance = TRIAL_SECONDS  # of a piece: a way that has just become the faster proves itself
-        self._next_trial = 0.0
+        self._next_trial, self._times = 0.0, FEW_TIMES
+        self._spent = (0.0, 0.0)  # seconds and rows since the way changed
+        self._waking = {True: 0.0, False: 0.0}  # what the latest change to each way cost
 
     def piece(self, steps: int, batch: int, now: float | None = None) -> tuple[bool, int]:
         """Return whether the next piece is the team's, and its steps: 1 to `steps`."""
@@ -42,26 +48,32 @@ class Pace:
         if rate is None:
             return self.team, 1
         now = time.perf_counter() if now is None else now
-        if self._warm and now >= self._next_trial:
+        if now >= self._next_trial:
             return not self.team, _steps(TRIAL_SECONDS, rate * batch, steps)
         return self.team, _steps(self._allowance, rate * batch, steps)
 
     def note(self, team: bool, rows: int, seconds: float, now: float | None = None) -> None:
         """Take account of a piece that has run."""
         now = time.perf_counter() if now is None else now
+        changed, self._last = team is not self._last, team
         rate = seconds / rows
-        first = team not in self.seconds_per_row
+        if changed:
+            self._spent = (seconds, rows)
+            self._waking[team] = max(seconds - rows * self.seconds_per_row.get(team, rate), 0.0)
+            if seconds < LONG:
+                return
+        else:
+            self._spent = (self._spent[0] + seconds, self._spent[1] + rows)
         self.seconds_per_row[team] = rate
         other = self.seconds_per_row.get(not team)
-        if not self._warm:
-            self._warm = not first
-            return
         if other is None or (team == self.team and rate <= other):
             self._allowance = min(2 * self._allowance, LONGEST)
             return
-        cost = abs(seconds - rows * other)  # of the slower way, which is to be tried next
-        self._next_trial = now + min(max(TIMES_COST * cost, SOONEST), LATEST)
+        # Of the slower way, which is to be tried next, and of coming back from it.
         faster = team if rate <= other else not team
+        cost = abs(self._spent[0] - self._spent[1] * other) + self._waking[faster]
+        self._times = min(2 * self._times, MANY_TIMES) if faster == self.team else FEW_TIMES
+        self._next_trial = now + min(max(self._times * cost, SOONEST), LATEST)
         if faster != self.team:
             self.team, self._allowance = faster, 2 * TRIAL_SECONDS
 

@@ -295,6 +295,8 @@ def reasons(session: executor.Session, batch: int, asked: int | None) -> dict[st
 def _why_block(program: Program, batch: int) -> str:
     if program.whole_batch:
         return "an op mixes the rows of a batch, so the batch is one block"
+    if cut.shares_products(program, batch):
+        return "layers are wide, so a batch is one block, and weights are copied for the products once a step"
     most = cut.largest_block(program)
     row = program.arena_row_bytes - program.parts_row_bytes
     most = -(-most // 16) * 16
@@ -307,6 +309,8 @@ def _why_block(program: Program, batch: int) -> str:
 
 
 def _why_lanes(program: Program, batch: int) -> str:
+    if cut.shares_products(program, batch):
+        return "threads share each product, by its columns, so there is one gradient"
     if program.whole_batch:
         return "an op mixes the rows of a batch, so one thread runs it"
     work, sums = cut.lanes_for_work(program, batch), cut.lanes_for_sums(program, batch)
@@ -320,7 +324,7 @@ def _why_lanes(program: Program, batch: int) -> str:
 
 def _why_threads(session: executor.Session, asked: int | None) -> str:
     cores = executor.available_cores()
-    if session.threads == session.lanes and (asked is None or asked >= session.lanes):
+    if not session.shared and session.threads == session.lanes and (asked is None or asked >= session.lanes):
         return "one a lane" if session.threads > 1 else "one lane is nothing to share"
     if asked is not None:
         return f"asked for: threads={asked}"

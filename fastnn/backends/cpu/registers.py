@@ -27,7 +27,8 @@ SHUFFLE = 16  # 1 if rows are visited in the epoch's random order
 BARRIER = 17  # barriers passed by this thread
 SKIP = 18  # 1 if the rest of the update section is to be skipped (gradient accumulation)
 SIDE_A, SIDE_B = 19, 20  # sides of the shuffle's rectangle
-KEYS = 21  # the shuffle's four round keys
+KEYS = 21  # the shuffle's four round keys, up to 24
+PART, PARTS = 25, 26  # this thread's part of a shared block: 0 of 1 where it has blocks of its own
 COUNT = 32
 
 #: Words in a row of the program table.

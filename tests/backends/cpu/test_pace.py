@@ -8,18 +8,20 @@ from fastnn.backends.cpu.pace import Pace
 BATCH = 1000
 
 
-def simulate(cost, seconds, call=0.03):
+def simulate(cost, seconds, call=0.03, waking=0.0):
     """Run calls of `call` seconds for so long; ``cost(team, now)`` is a step's time. Returns time lost.
 
-    What is lost is counted against the faster way at each moment.
+    What is lost is counted against the faster way at each moment. To change to the team takes `waking` more.
     """
     chosen, now, lost, shares = Pace(), 0.0, 0.0, {True: 0.0, False: 0.0}
+    last = False
     while now < seconds:
         left = max(1, int(call / min(cost(True, now), cost(False, now))))
         while left:
             team, steps = chosen.piece(left, BATCH, now)
             assert 1 <= steps <= left
-            took = steps * cost(team, now)
+            took = steps * cost(team, now) + (waking if team and not last else 0.0)
+            last = team
             lost += took - steps * min(cost(True, now), cost(False, now))
             left, now = left - steps, now + took
             chosen.note(team, steps * BATCH, took, now)
@@ -38,6 +40,11 @@ def test_a_team_that_is_displaced_is_given_up(step):
     lost, share = simulate(lambda team, now: 12 * step if team else step, 20)
     # A step cannot be cut short: two of the team's, then one every five seconds.
     assert lost < max(0.5, 11 * step * 6) and share < max(0.03, 12 * step * 6 / 20)
+
+
+def test_waking_up_is_not_counted():
+    lost, share = simulate(lambda team, now: 1.6e-4 if team else 2.4e-4, 20, waking=8e-3)
+    assert lost < 1.0 and share > 0.95
 
 
 def test_a_change_is_noticed():
@@ -64,4 +71,4 @@ def test_a_call_of_one_step_is_one_piece():
         assert steps == 1
         ways.append(team)
         chosen.note(team, BATCH, 1.0 if team else 0.2, number + 0.5)
-    assert ways == [True, True, False, False, False, False]
+    assert ways == [True, False, False, False, False, False]
