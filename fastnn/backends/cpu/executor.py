@@ -283,7 +283,15 @@ class Session:
             bases[columns[f"output{index}"]] = self._bound[f"output{index}"] = array.ctypes.data
         for index, array in enumerate(slots):
             bases[columns[f"slot{index}"]] = array.ctypes.data
+        self._link(bases, base, per_thread, (arena, fixed, scratch, workspace), common)
+
+    def _link(
+        self, bases: np.ndarray, base: int, per_thread: int, sizes: tuple[int, ...], common: int
+    ) -> None:
+        """Fill the tables: one for each lane, or for each thread of a shared block."""
+        columns, team = self._linked.columns, self.threads
         block, update = self._linked.block, self._linked.update
+        arena, fixed, _, workspace = sizes
         tables = team if self.shared else self.lanes
         self.tables = np.empty((tables, *block.words.shape), np.int64)
         for number in range(tables):
@@ -293,7 +301,7 @@ class Session:
             bases[columns["fixed"]] = at + arena
             bases[columns["scratch"]] = at + arena + fixed
             bases[columns["workspace"]] = base + common + (thread + 1) * per_thread - workspace
-            bases[columns["gradient"]] = self._gradients_at + lane * lane_bytes
+            bases[columns["gradient"]] = self._gradients_at + lane * self._lane_bytes
             bases[columns["accumulator"]] = self._sums_by_lane[lane].ctypes.data
             self.tables[number] = block.link(bases, self.block)
         bases[columns["gradient"]] = self._gradients_at
