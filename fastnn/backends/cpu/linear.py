@@ -14,7 +14,8 @@ from numba import types
 
 from fastnn.backends.cpu import activations
 from fastnn.backends.cpu.blas import gemm_address
-from fastnn.backends.cpu.jit import bits_to_float, intrinsic, matrix, vector
+from fastnn.backends.cpu.fused import ROWS_A_TURN, add_rows, lower_column_backward
+from fastnn.backends.cpu.jit import intrinsic, matrix, read_constants, vector
 from fastnn.backends.cpu.linear_units import units_dw, units_dx, units_forward, units_sums
 from fastnn.backends.cpu.lowering import Row, Target, Workspace, lowers
 from fastnn.backends.cpu.products import (
@@ -136,11 +137,7 @@ def _bias_activation(dtype, scalar, bias: bool):
         u = q[first]
         n = r[ROWS] * q[first + 1]
         y = matrix(at(q, r, 1), n, u, dtype)
-        c0, c1, c2 = (
-            dtype(bits_to_float(q[first + 2])),
-            dtype(bits_to_float(q[first + 3])),
-            dtype(bits_to_float(q[first + 4])),
-        )
+        c0, c1, c2 = read_constants(q, first + 2, dtype)
         if bias:
             b = vector(at(q, r, 3), u, dtype)
             for i in range(n):
@@ -156,24 +153,24 @@ def _bias_activation(dtype, scalar, bias: bool):
 
 def column_sums(dtype):
     """db (+)= sum of dy over rows: q = [dy, db, units, groups, add]."""
+    size = np.dtype(dtype).itemsize
 
     def kernel(q, r):
         u = q[5]
         n = r[ROWS] * q[6]
-        dy = matrix(at(q, r, 1), n, u, dtype)
+        dy0 = at(q, r, 1)
         db = vector(at(q, r, 3), u, dtype)
         if r[FIRST] and not q[7]:
             for j in range(u):
                 db[j] = 0
-        i = 0
-        while i + 4 <= n:  # four rows a pass: a quarter of the loads and stores of db
-            for j in range(u):
-                db[j] += (dy[i, j] + dy[i + 1, j]) + (dy[i + 2, j] + dy[i + 3, j])
-            i += 4
-        while i < n:
-            for j in range(u):
-                db[j] += dy[i, j]
-            i += 1
+        if u == 1:
+            dy, total = vector(dy0, n, dtype), dtype(0)
+            for i in range(n):
+                total += dy[i]
+            db[0] += total
+            return
+        for i in range(0, n, ROWS_A_TURN):
+            add_rows(db, dy0 + i * u * size, min(ROWS_A_TURN, n - i), u, dtype, size)
 
     return kernel
 
@@ -191,11 +188,7 @@ def _column_forward(dtype, scalar, bias: bool):
         w = vector(at(q, r, 3), k, dtype)
         y = vector(at(q, r, 5), n, dtype)
         b = vector(at(q, r, 7), 1, dtype)[0] if bias else dtype(0)
-        c0, c1, c2 = (
-            dtype(bits_to_float(q[first + 2])),
-            dtype(bits_to_float(q[first + 3])),
-            dtype(bits_to_float(q[first + 4])),
-        )
+        c0, c1, c2 = read_constants(q, first + 2, dtype)
         for i in range(n):
             total = dtype(0)
             for j in range(k):
@@ -295,15 +288,20 @@ def lower_dense(instruction, target: Target):
 
 @lowers("dense_dx")
 def lower_dense_dx(instruction, target: Target):
-    """Lower dx = dy w.T, times the derivative of the activation before it where the planner fused one."""
+    """Lower dx = dy w.T, times the derivative of the activation before it where the planner fused one.
+
+    Of row-major blocks only the product with one unit's weights is fused: BLAS writes the others.
+    """
     dy, w = instruction.inputs[:2]
-    (dx,) = instruction.outputs
+    dx = instruction.outputs[0]
     name, constants = _activation(instruction)
     inputs, units = w.spec.shape
     groups = dx.spec.size // inputs
     if target.units_major:
         operands = (dy, w, *instruction.inputs[2:], dx, inputs, units, *constants)
         return [_row("units_dx", units_dx, target, operands, name, len(instruction.inputs) > 2)]
+    if units == 1 and len(instruction.inputs) > 2:
+        return lower_column_backward(instruction, target)
     if units == 1:
         return [_row("column_dx", _column_dx, target, (dy, w, dx, inputs, groups))]
     turned = inputs * units <= LARGEST_TURNED
