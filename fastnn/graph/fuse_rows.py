@@ -14,10 +14,11 @@ DROPOUTS = ("dropout", "alpha_dropout")
 
 
 def fuse_rows(graph: Graph) -> None:
-    """Give the backward pass of dropout, an activation and a bias to one node."""
+    """Give bias, activation and dropout to the product before them, and their backward pass to one node."""
     _take_masks(graph)
     _take_columns(graph)
     _take_sums(graph)
+    _take_dropouts(graph)
 
 
 def _take_masks(graph: Graph) -> None:
@@ -90,6 +91,23 @@ def _take_sums(graph: Graph) -> None:
         if maker.op in ("activation_backward", "dense_dx"):
             maker.outputs += node.outputs
             node.outputs[0].producer = maker
+            removed.add(id(node))
+    _remove(graph, removed)
+
+
+def _take_dropouts(graph: Graph) -> None:
+    """Fold dropout into the dense op before it where nothing but its output is read, which then is the op's."""
+    consumers = graph.consumers()
+    removed: set[int] = set()
+    for node in graph.nodes:
+        maker = node.inputs[0].producer if node.op == "dropout" else None
+        if maker is None or maker.op != "dense" or "dropout" in maker.attrs or maker.inputs[1].spec.shape[1] == 1:
+            continue
+        dropped, mask = node.outputs
+        if consumers[node.inputs[0].number] == [node] and mask.number not in consumers:
+            maker.attrs = {**maker.attrs, "dropout": node.attrs}
+            maker.outputs = (dropped,)
+            dropped.producer = maker
             removed.add(id(node))
     _remove(graph, removed)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn.backends.cpu import activations
+from fastnn.backends.cpu.dropout import apply_chunk, dropped, fill_chunk, is_kept, read_rule, rule, stack
 from fastnn.backends.cpu.jit import bits_to_float, inline, read_constants, vector
-from fastnn.backends.cpu.lowering import Row, Target, lowers
-from fastnn.backends.cpu.registers import FIRST, ROWS, at
+from fastnn.backends.cpu.lowering import Row, Target, Workspace, lowers
+from fastnn.backends.cpu.registers import FIRST, ROW0, ROWS, at
+from fastnn.random import CHUNK, LANES
 
 #: Rows a turn: they are in the nearest cache when they are summed, and a turn has work for the vector lanes.
 ROWS_A_TURN = 4
@@ -152,4 +154,55 @@ def _row(build, instruction, target: Target, mask) -> Row:
         f"{build.__name__}({','.join([name, *options, target.name])})",
         lambda: build(target.dtype, scalar, options),
         (*instruction.inputs, *instruction.outputs, *numbers),
+    )
+
+
+# --------------------------------------------------------------------------- forward
+def bias_dropout(dtype, scalar, bias: bool):
+    """y = f(y + b), then dropout of it, in place and without a mask.
+
+    q = [y, (b), units, size of a row, a, b, c, stream, seed, step, threshold, on, on shift, off shift, workspace].
+    A run of numbers begins in the midst of a row and may be longer than one: the bias is repeated for it.
+    """
+    f, size = scalar.forward, np.dtype(dtype).itemsize
+    first = 5 if bias else 3
+
+    @inline
+    def decide(y0, z0, m0, w0, shift, count, threshold, constants, drop, dtype):
+        numbers, start, u, biases, (c0, c1, c2) = constants
+        y, words = vector(y0, count, dtype), vector(w0, count, np.uint32)
+        b = vector(biases + (y0 - start) // size % u * size, count, dtype)
+        for i in range(count):
+            v = f(y[i] + b[i] if bias else y[i], c0, c1, c2)
+            y[i] = drop(v, is_kept(words[i], shift, threshold), numbers)[1]
+
+    def kernel(q, r):
+        u, n, before = q[first], r[ROWS] * q[first + 1], r[ROW0] * q[first + 1]
+        y0 = at(q, r, 1)
+        if bias:
+            b, biases = vector(at(q, r, 3), u, dtype), vector(q[first + 12], u + LANES, dtype)
+            for j in range(0, u + LANES, u):
+                for i in range(min(u, u + LANES - j)):
+                    biases[j + i] = b[i]
+        threshold, numbers = read_rule(q, first + 8, dtype)
+        constants = numbers, y0, u, q[first + 12], read_constants(q, first + 2, dtype)
+        buffer = stack()
+        for chunk in range(before // CHUNK, (before + n + CHUNK - 1) // CHUNK):
+            fill_chunk(buffer, chunk, q, r, first + 5)
+            start = chunk * CHUNK - before
+            apply_chunk(start, n, y0, y0, y0, buffer, threshold, constants, dropped, decide, dtype, size)
+
+    return kernel
+
+
+def lower_bias_dropout(instruction, target: Target, name: str, constants) -> Row:
+    """Lower what follows a product whose bias, activation and dropout the planner fused."""
+    bias, (y,) = instruction.inputs[2:], instruction.outputs
+    scalar = activations.SCALARS[name]
+    units = instruction.inputs[1].spec.shape[1]
+    numbers = rule("dropout", instruction.attrs["dropout"])[1]
+    return Row(
+        f"bias_dropout({','.join([name, *(['bias'] if bias else []), target.name])})",
+        lambda: bias_dropout(target.dtype, scalar, bool(bias)),
+        (y, *bias, units, y.spec.size, *constants, *numbers, Workspace((units + LANES) * target.itemsize)),
     )

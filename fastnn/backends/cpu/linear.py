@@ -14,7 +14,7 @@ from numba import types
 
 from fastnn.backends.cpu import activations
 from fastnn.backends.cpu.blas import gemm_address
-from fastnn.backends.cpu.fused import ROWS_A_TURN, add_rows, lower_column_backward
+from fastnn.backends.cpu.fused import ROWS_A_TURN, add_rows, lower_bias_dropout, lower_column_backward
 from fastnn.backends.cpu.jit import intrinsic, matrix, read_constants, vector
 from fastnn.backends.cpu.linear_units import units_dw, units_dx, units_forward, units_sums
 from fastnn.backends.cpu.lowering import Row, Target, Workspace, lowers
@@ -264,7 +264,7 @@ def _product_operands(target: Target, inputs: int, units: int, groups: int, turn
 
 @lowers("dense")
 def lower_dense(instruction, target: Target):
-    """Lower a dense layer with its bias and, where the planner fused one, its activation."""
+    """Lower a dense layer with its bias and, where the planner fused them, its activation and dropout."""
     x, w = instruction.inputs[:2]
     bias = instruction.inputs[2:3]
     (y,) = instruction.outputs
@@ -280,7 +280,9 @@ def lower_dense(instruction, target: Target):
         return [_row("column_forward", _column_forward, target, operands, name, has_bias)]
     operands = (x, w, y, *_product_operands(target, inputs, units, groups))
     rows = [_row("gemm_forward", _gemm_forward, target, operands)]
-    if has_bias or name != "linear":
+    if "dropout" in instruction.attrs:
+        rows.append(lower_bias_dropout(instruction, target, name, constants))
+    elif has_bias or name != "linear":
         operands = (y, *bias, units, groups, *constants)
         rows.append(_row("bias_activation", _bias_activation, target, operands, name, has_bias))
     return rows
