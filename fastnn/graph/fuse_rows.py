@@ -81,7 +81,7 @@ def _take_columns(graph: Graph) -> None:
 def _take_sums(graph: Graph) -> None:
     """Fold a bias' gradient into the derivative that it sums.
 
-    One that adds to what another wrote stays where it is: its place may matter.
+    One that adds to what another node wrote stays where it is, behind that.
     """
     removed: set[int] = set()
     for node in graph.nodes:

@@ -21,8 +21,8 @@ ROWS_A_TURN = 4
 # --------------------------------------------------------------------------- backward
 @inline
 def add_rows(db, dy0, rows, u, dtype, size):
-    """db += the sum of `rows` rows of `u` numbers; four rows a pass, a quarter of the loads and stores of db."""
-    if rows == 4:
+    """db += the sum of a turn's rows of `u` numbers: a pass takes four, and loads and stores db once."""
+    if rows == ROWS_A_TURN:
         a, b = vector(dy0, u, dtype), vector(dy0 + u * size, u, dtype)
         c, d = vector(dy0 + 2 * u * size, u, dtype), vector(dy0 + 3 * u * size, u, dtype)
         for j in range(u):
@@ -34,8 +34,16 @@ def add_rows(db, dy0, rows, u, dtype, size):
                 db[j] += a[j]
 
 
+@inline
+def _clear(sums, r):
+    """Set sums over rows to zero before a lane's first block."""
+    if r[FIRST]:
+        for j in range(len(sums)):
+            sums[j] = 0
+
+
 def backward_rows(dtype, scalar, options):
-    """dx = f'(s) m dy, and db (+)= its sum over rows: q = [dy, s, (m), dx, (db), units, groups, add, a, b, c, m].
+    """dx = f'(s) m dy, and db (+)= its sum over rows: q = [dy, s, (m), dx, (db), units, groups, a, b, c, m].
 
     m is what dropout multiplied by: an array with the option 'mask', a number with 'factor', else 1. With
     'sums' there is a db; 'in place' dx is dy.
@@ -47,36 +55,26 @@ def backward_rows(dtype, scalar, options):
     first = w_dx + 4 if sums else w_dx + 2
 
     def kernel(q, r):
-        u = q[first]
-        n = r[ROWS] * q[first + 1]
+        u, n = q[first], r[ROWS] * q[first + 1]
         dy0, s0, m0, dx0 = at(q, r, 1), at(q, r, 3), at(q, r, 5), at(q, r, w_dx)
-        a, b, c = read_constants(q, first + 3, dtype)
-        scale = dtype(bits_to_float(q[first + 6]))
-        db = vector(at(q, r, w_dx + 2) if sums else dx0, u, dtype)
-        if sums and r[FIRST] and not q[first + 2]:
-            for j in range(u):
-                db[j] = 0
-        turn = ROWS_A_TURN if sums else n
-        i = 0
-        while i < n:
+        a, b, c = read_constants(q, first + 2, dtype)
+        scale = dtype(bits_to_float(q[first + 5]))
+        if sums:
+            db = vector(at(q, r, w_dx + 2), u, dtype)
+            _clear(db, r)
+        turn = ROWS_A_TURN if sums else max(n, 1)
+        for i in range(0, n, turn):
             rows = min(turn, n - i)
             o, count = i * u * size, rows * u
             dy, s = vector(dy0 + o, count, dtype), vector(s0 + o, count, dtype)
             dx = dy if in_place else vector(dx0 + o, count, dtype)
-            if mask:
-                m = vector(m0 + o, count, dtype)
-                for k in range(count):
-                    d = dy[k] * m[k]
-                    v = s[k]
-                    dx[k] = f(d, v, a, b, c)
-            else:
-                for k in range(count):
-                    d = dy[k] * scale if factor else dy[k]
-                    v = s[k]
-                    dx[k] = f(d, v, a, b, c)
+            m = vector(m0 + o, count, dtype) if mask else s
+            for k in range(count):
+                d = dy[k] * (m[k] if mask else scale) if mask or factor else dy[k]
+                v = s[k]
+                dx[k] = f(d, v, a, b, c)
             if sums:
                 add_rows(db, dx0 + o, rows, u, dtype, size)
-            i += rows
 
     return kernel
 
@@ -84,7 +82,7 @@ def backward_rows(dtype, scalar, options):
 def column_backward(dtype, scalar, options):
     """The same after the product with one unit's weights, dx = f'(s) m (dy w.T).
 
-    q = [dy, w, s, (m), dx, (db), units of dx, groups, add, a, b, c, m].
+    q = [dy, w, s, (m), dx, (db), units of dx, groups, a, b, c, m].
     """
     f = scalar.backward
     mask, factor, sums = (name in options for name in ("mask", "factor", "sums"))
@@ -93,63 +91,54 @@ def column_backward(dtype, scalar, options):
     first = w_dx + 4 if sums else w_dx + 2
 
     def kernel(q, r):
-        u = q[first]
-        n = r[ROWS] * q[first + 1]
+        u, n = q[first], r[ROWS] * q[first + 1]
         dy, w = vector(at(q, r, 1), n, dtype), vector(at(q, r, 3), u, dtype)
         s0, m0, dx0 = at(q, r, 5), at(q, r, 7), at(q, r, w_dx)
-        a, b, c = read_constants(q, first + 3, dtype)
-        scale = dtype(bits_to_float(q[first + 6]))
-        db = vector(at(q, r, w_dx + 2) if sums else dx0, u, dtype)
-        if sums and r[FIRST] and not q[first + 2]:
-            for j in range(u):
-                db[j] = 0
-        i = 0
-        while i < n:
+        a, b, c = read_constants(q, first + 2, dtype)
+        scale = dtype(bits_to_float(q[first + 5]))
+        if sums:
+            db = vector(at(q, r, w_dx + 2), u, dtype)
+            _clear(db, r)
+        for i in range(0, n, ROWS_A_TURN):
             rows = min(ROWS_A_TURN, n - i)
             for row in range(i, i + rows):
-                o = row * u * size
+                o, d = row * u * size, dy[row] * scale if factor else dy[row]
                 s, dx = vector(s0 + o, u, dtype), vector(dx0 + o, u, dtype)
-                if mask:
-                    d, m = dy[row], vector(m0 + o, u, dtype)
-                    for j in range(u):
-                        g = d * w[j] * m[j]
-                        v = s[j]
-                        dx[j] = f(g, v, a, b, c)
-                else:
-                    d = dy[row] * scale if factor else dy[row]
-                    for j in range(u):
-                        g = d * w[j]
-                        v = s[j]
-                        dx[j] = f(g, v, a, b, c)
+                m = vector(m0 + o, u, dtype) if mask else w
+                for j in range(u):
+                    g = d * w[j] * m[j] if mask else d * w[j]
+                    v = s[j]
+                    dx[j] = f(g, v, a, b, c)
             if sums:
                 add_rows(db, dx0 + i * u * size, rows, u, dtype, size)
-            i += rows
 
     return kernel
 
 
 @lowers("activation_backward")
 def lower_activation_backward(instruction, target: Target):
-    """Lower an activation's derivative, with what the planner fused: a mask, or factor, before it, sums after."""
-    return [_row(backward_rows, instruction, target, instruction.inputs[2:])]
+    """Lower an activation's derivative, with what the planner fused: dropout's before it, sums after it."""
+    return [_backward(backward_rows, instruction, target, instruction.inputs[2:])]
 
 
 def lower_column_backward(instruction, target: Target):
     """Lower the same where the planner fused it with the product with one unit before it."""
-    return [_row(column_backward, instruction, target, instruction.inputs[3:])]
+    return [_backward(column_backward, instruction, target, instruction.inputs[3:])]
 
 
-def _row(build, instruction, target: Target, mask) -> Row:
-    attrs = instruction.attrs
+def _backward(build, instruction, target: Target, mask) -> Row:
+    attrs, dy, dx = instruction.attrs, instruction.inputs[0], instruction.outputs[0]
     name, constants = activations.resolve(attrs["activation"], attrs["activation_attrs"])
-    dy, (dx, *db) = instruction.inputs[0], instruction.outputs
-    kept = "mask" if mask else "factor" if "factor" in attrs else ""
-    in_place = (dy.region, dy.offset) == (dx.region, dx.offset)
-    units = db[0].spec.shape[0] if db else dx.spec.size
-    numbers = (units, dx.spec.size // units, int(instruction.accumulate), *constants, attrs.get("factor", 1.0))
-    chosen = {kept: bool(kept), "sums": bool(db), "in place": in_place}
+    chosen = {
+        "mask": bool(mask),
+        "factor": "factor" in attrs,
+        "sums": len(instruction.outputs) > 1,
+        "in place": (dy.region, dy.offset) == (dx.region, dx.offset),
+    }
     options = [option for option, on in chosen.items() if on]
+    units = dx.spec.shape[-1] if dx.spec.shape else 1
     scalar = activations.SCALARS[name]
+    numbers = (units, dx.spec.size // units, *constants, float(attrs.get("factor", 1.0)))
     return Row(
         f"{build.__name__}({','.join([name, *options, target.name])})",
         lambda: build(target.dtype, scalar, options),
