@@ -64,7 +64,9 @@ def _fusable(readers: list[Node]) -> Node | None:
 
 def is_plain_relu(name: str, attrs: dict) -> bool:
     """Whether an activation is relu without options, whose output says where its gradient is zero."""
-    return name == "relu" and not any(attrs[option] for option in ("negative_slope", "max_value", "threshold"))
+    return name == "relu" and not any(
+        attrs[option] for option in ("negative_slope", "max_value", "threshold")
+    )
 
 
 def fuse_backward(graph: Graph) -> None:

@@ -7,7 +7,7 @@ inputs.
 from __future__ import annotations
 
 from fastnn.graph.fuse import is_plain_relu
-from fastnn.graph.trace import Graph, Node, Value
+from fastnn.graph.trace import Graph, Node
 from fastnn.ops.activations import ELEMENTWISE
 
 DROPOUTS = ("dropout", "alpha_dropout")
@@ -22,7 +22,7 @@ def fuse_rows(graph: Graph) -> None:
 
 
 def _take_masks(graph: Graph) -> None:
-    """Make activations' gradients ``activation_backward (dy, saved, (mask))``, with the mask of dropout after it."""
+    """Make activations' gradients ``activation_backward (dy, saved, (mask))``, the mask dropout's after it."""
     consumers = graph.consumers()
     removed: set[int] = set()
     for node in graph.nodes:
@@ -37,7 +37,11 @@ def _take_masks(graph: Graph) -> None:
             continue
         dy, saved = product.inputs[0], node.inputs[1]
         removed.add(id(product))
-        if dropout.op == "dropout" and saved is dropout.inputs[0] and is_plain_relu(name, node.attrs["activation_attrs"]):
+        if (
+            dropout.op == "dropout"
+            and saved is dropout.inputs[0]
+            and is_plain_relu(name, node.attrs["activation_attrs"])
+        ):
             # Dropout's output is positive where it kept a positive number: it says all that the mask says.
             node.inputs = (dy, dropout.outputs[0])
             node.attrs["factor"] = 1.0 / (1.0 - dropout.attrs["rate"])
@@ -96,15 +100,21 @@ def _take_sums(graph: Graph) -> None:
 
 
 def _take_dropouts(graph: Graph) -> None:
-    """Fold dropout into the dense op before it where nothing but its output is read, which then is the op's."""
+    """Fold dropout into the dense op before it where nothing is read but dropout's output, now that op's."""
     consumers = graph.consumers()
     removed: set[int] = set()
     for node in graph.nodes:
         maker = node.inputs[0].producer if node.op == "dropout" else None
-        if maker is None or maker.op != "dense" or "dropout" in maker.attrs or maker.inputs[1].spec.shape[1] == 1:
+        if (
+            maker is None
+            or maker.op != "dense"
+            or "dropout" in maker.attrs
+            or maker.inputs[1].spec.shape[1] == 1
+        ):
             continue
         dropped, mask = node.outputs
-        if consumers[node.inputs[0].number] == [node] and mask.number not in consumers:
+        alone = consumers[node.inputs[0].number] == [node] and "dropout" not in maker.attrs
+        if alone and mask.number not in consumers:
             maker.attrs = {**maker.attrs, "dropout": node.attrs}
             maker.outputs = (dropped,)
             dropped.producer = maker

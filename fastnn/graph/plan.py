@@ -57,8 +57,8 @@ def plan(
     staged : bool
         The inputs will be cut into (units, rows) blocks beforehand if the program wants that layout.
     row_major : bool
-        Store blocks ``(rows, units)`` even where all layers are narrow, and leave the backward pass in the ops
-        it was traced in: for executors that fuse on their own.
+        Store blocks ``(rows, units)`` even where all layers are narrow, and leave passes over them in the ops
+        they were traced in: for executors that fuse on their own.
     outputs, accumulators, update, parameters, gradients, slots, in_place
         As in :class:`Program`.
     """

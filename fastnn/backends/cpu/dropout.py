@@ -109,7 +109,7 @@ def decide(x0, y0, m0, w0, shift, count, threshold, constants, f, dtype):
 
 @inline
 def apply_chunk(start, n, x0, y0, m0, buffer, threshold, constants, f, decide, dtype, size):
-    """Apply a chunk to the `n` elements of a row-major block; `start` counts from the block's first element."""
+    """Apply a chunk to a row-major block of `n` elements; `start` counts from the block's first."""
     if start >= 0 and start + CHUNK <= n:  # a constant number of turns is a third faster
         for half in range(8):
             o = (start + half * LANES) * size

@@ -150,7 +150,8 @@ def _backward(build, instruction, target: Target, mask) -> Row:
 def bias_dropout(dtype, scalar, bias: bool):
     """y = f(y + b), then dropout of it, in place and without a mask.
 
-    q = [y, (b), units, size of a row, a, b, c, stream, seed, step, threshold, on, on shift, off shift, workspace].
+    q = [y, (b), units, size of a row, a, b, c, stream, seed, step, threshold, on, on shift, off shift,
+    workspace].
     A run of numbers begins in the midst of a row and may be longer than one: the bias is repeated for it.
     """
     f, size = scalar.forward, np.dtype(dtype).itemsize

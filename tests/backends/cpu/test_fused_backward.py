@@ -64,7 +64,13 @@ def gradient_of(make, row_major, narrow):
     parameters = rng.standard_normal(network.size)
     arrays = [rng.standard_normal((ROWS, value.spec.size)) for value in network.graph.inputs]
     session = Session(
-        program, parameters=parameters, inputs=arrays, batch_size=ROWS, epoch_rows=ROWS, total_rows=ROWS, seed=7
+        program,
+        parameters=parameters,
+        inputs=arrays,
+        batch_size=ROWS,
+        epoch_rows=ROWS,
+        total_rows=ROWS,
+        seed=7,
     )
     # Two steps: the second finds the gradients of the first in its memory.
     with session:
@@ -157,7 +163,9 @@ def test_passes_over_rows_are_one(activation, dropout, bias, units):
         return network, network.emit("dense", h, *network.layer(units, 21))
 
     ops, ops_apart = check(make, narrow=False)
-    assert ops_apart.count(f"{activation}_grad") == 2 and ops.count("activation_backward") == (2 if units > 1 else 1)
+    assert ops_apart.count(f"{activation}_grad") == 2 and ops.count("activation_backward") == (
+        2 if units > 1 else 1
+    )
     assert ops.count("dense_db") == 1  # of the last layer, whose gradient a loss made
     assert "multiply" not in ops
     forward = 0 if (activation, dropout) == ("relu", "dropout") else 2

@@ -83,7 +83,9 @@ CASES = {
     "gelu_grad": Case("gelu_grad", [ROWS64, ROWS64], [ROWS64]),
     "relu backward, sums": passes("activation_backward", [ROWS64, ROWS64], "relu", factor=2.0),
     "tanh backward of a mask, sums": passes("activation_backward", [ROWS64, ROWS64], "tanh", ROWS64),
-    "relu backward of a column, sums": passes("dense_dx", [COLUMN, WEIGHT_COLUMN, ROWS64], "relu", factor=2.0),
+    "relu backward of a column, sums": passes(
+        "dense_dx", [COLUMN, WEIGHT_COLUMN, ROWS64], "relu", factor=2.0
+    ),
     "tanh backward of a column and a mask": passes(
         "dense_dx", [COLUMN, WEIGHT_COLUMN, ROWS64], "tanh", ROWS64
     ),
