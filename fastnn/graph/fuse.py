@@ -57,12 +57,16 @@ def _fusable(readers: list[Node]) -> Node | None:
     others = [node for node in readers if node is not activation]
     if ELEMENTWISE[activation.op] == "output":
         return activation if not others else None
-    plain_relu = activation.op == "relu" and not any(
-        activation.attrs[name] for name in ("negative_slope", "max_value", "threshold")
-    )
-    if plain_relu and all(node.op == "relu_grad" for node in others):
+    if is_plain_relu(activation.op, activation.attrs) and all(node.op == "relu_grad" for node in others):
         return activation
     return None
+
+
+def is_plain_relu(name: str, attrs: dict) -> bool:
+    """Whether an activation is relu without options, whose output says where its gradient is zero."""
+    return name == "relu" and not any(
+        attrs[option] for option in ("negative_slope", "max_value", "threshold")
+    )
 
 
 def fuse_backward(graph: Graph) -> None:

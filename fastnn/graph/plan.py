@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastnn.graph.fuse import fuse_activations, fuse_backward
+from fastnn.graph.fuse_rows import fuse_rows
 from fastnn.graph.trace import Graph, Node, Value
 from fastnn.ops.activations import ELEMENTWISE
 from fastnn.ops.bookkeeping import METRICS
@@ -56,7 +57,8 @@ def plan(
     staged : bool
         The inputs will be cut into (units, rows) blocks beforehand if the program wants that layout.
     row_major : bool
-        Store blocks ``(rows, units)`` even where all layers are narrow.
+        Store blocks ``(rows, units)`` even where all layers are narrow, and leave passes over them in the ops
+        they were traced in: for executors that fuse on their own.
     outputs, accumulators, update, parameters, gradients, slots, in_place
         As in :class:`Program`.
     """
@@ -67,6 +69,8 @@ def plan(
     if units_major:
         fuse_backward(graph)
         in_place = staged
+    elif not row_major:
+        fuse_rows(graph)
     memory = _Memory(itemsize)
     used = {value.number for node in graph.nodes for value in node.inputs}
     inputs = [value for value in graph.inputs if value.number in used]
@@ -74,6 +78,8 @@ def plan(
     parts_row_bytes = memory.keep() if in_place else 0
     last_use = _last_uses(graph)
     for position, node in enumerate(graph.nodes):
+        if node.op == "activation_backward" and node.inputs[0].number in last_use.get(position, ()):
+            memory.take_over(node.inputs[0], node.outputs[0])
         outs = tuple(memory.place(value) for value in node.outputs)
         ins = tuple(memory.ref(value) for value in node.inputs)
         if "accumulator" in node.attrs:
@@ -177,7 +183,15 @@ class _Memory:
             ref = self.refs[value.number] = Ref("parameter", value.offset * self.itemsize, value.spec)
         return ref
 
+    def take_over(self, last: Value, value: Value) -> None:
+        """Place a value where one is that its own node reads last, element by element."""
+        if last.number in self.sizes:
+            self.sizes[value.number] = self.sizes.pop(last.number)
+            self.refs[value.number] = self.refs[last.number]._replace(spec=value.spec)
+
     def place(self, value: Value) -> Ref:
+        if value.number in self.refs:
+            return self.refs[value.number]
         spec = value.spec
         size = spec.size * _bytes_of(spec, self.itemsize)
         if value.role == "gradient":

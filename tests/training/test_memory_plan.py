@@ -141,7 +141,8 @@ def replay(graph, program, parts=False):
         for ref, value in zip(instruction.outputs, node.outputs, strict=False):
             if ref.region == "arena":  # two outputs of one instruction do not overlap either
                 arena.read(ref, value.number, value.spec)
-        for ref, value in zip(instruction.inputs, node.inputs, strict=False):
+        replaced = node.op == "activation_backward"  # element by element, where its first input was
+        for ref, value in list(zip(instruction.inputs, node.inputs, strict=False))[replaced:]:
             if ref.region == "arena":  # nor does an output overlap an input: kernels may read it late
                 arena.read(ref, value.number, value.spec)
     return sizes

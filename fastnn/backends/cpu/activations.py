@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnn.backends.cpu import vecmath as vm
-from fastnn.backends.cpu.jit import bits_to_float, inline, matrix, vector
+from fastnn.backends.cpu.jit import inline, matrix, read_constants, vector
 from fastnn.backends.cpu.lowering import SCRATCH, Row, Target, lowers
 from fastnn.backends.cpu.registers import FIRST, ROWS, at
 from fastnn.ops import activations as table
@@ -295,7 +295,7 @@ def flat_forward(dtype, scalar: Scalar):
         n = r[ROWS] * q[5]
         x = vector(at(q, r, 1), n, dtype)
         y = vector(at(q, r, 3), n, dtype)
-        a, b, c = dtype(bits_to_float(q[6])), dtype(bits_to_float(q[7])), dtype(bits_to_float(q[8]))
+        a, b, c = read_constants(q, 6, dtype)
         for i in range(n):
             y[i] = f(x[i], a, b, c)
 
@@ -311,7 +311,7 @@ def flat_backward(dtype, scalar: Scalar):
         dy = vector(at(q, r, 1), n, dtype)
         s = vector(at(q, r, 3), n, dtype)
         dx = vector(at(q, r, 5), n, dtype)
-        a, b, c = dtype(bits_to_float(q[8])), dtype(bits_to_float(q[9])), dtype(bits_to_float(q[10]))
+        a, b, c = read_constants(q, 8, dtype)
         for i in range(n):
             d = dy[i]
             v = s[i]

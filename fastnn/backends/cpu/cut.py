@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastnn.program import Program
+from fastnn.backends.cpu.products import SMALL_PRODUCT
+from fastnn.program import Program, product_flops
 
 #: A block's temporaries should stay in the first- or second-level cache.
 NARROW_BLOCK_BYTES, BLOCK_BYTES = 48 << 10, 256 << 10
@@ -57,7 +58,18 @@ def largest_block(program: Program) -> int:
     """Return the most rows of a block."""
     # Rows in parts are cut into the same blocks, and so give the same bits, as an array read in place.
     rows = block_budget(program) // max(program.arena_row_bytes - program.parts_row_bytes, 1)
-    return min(max(rows, SMALLEST_BLOCK), LARGEST_BLOCK)
+    return min(max(min(rows, rows_of_small_products(program)), SMALLEST_BLOCK), LARGEST_BLOCK)
+
+
+def rows_of_small_products(program: Program) -> int:
+    """Return the most rows with which BLAS takes a program's products for small ones, a sixth faster.
+
+    45-64-64-1 without dropout, batch 8,192: 64 x 64 products take 76 ns a row in blocks of 176, 89 in blocks
+    of 256. Products that are large with the smallest block do not count.
+    """
+    products = [i for i in program.block if i.op == "dense" and i.inputs[1].spec.shape[1] > 1]
+    rows = [SMALL_PRODUCT // max(product_flops(i) // 2, 1) for i in products]
+    return min((n for n in rows if n >= SMALLEST_BLOCK), default=LARGEST_BLOCK) // 16 * 16
 
 
 def lanes_for_work(program: Program, batch: int) -> int:

@@ -7,13 +7,14 @@ not on the blocks. A block that starts or ends inside a chunk computes the chunk
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 
 from fastnn.backends.cpu import vecmath as vm
-from fastnn.backends.cpu.jit import bits_to_float, inline, inline_math, intrinsic, vector
+from fastnn.backends.cpu.jit import bits_to_float, inline, inline_math, intrinsic, read_constants, vector
 from fastnn.backends.cpu.lowering import Row, Target, lowers
 from fastnn.backends.cpu.registers import ROW0, ROWS, SEED, STEP, at
 from fastnn.ops.dropout import SELU_FLOOR, alpha_dropout_constants, keep_threshold
@@ -76,7 +77,7 @@ def fill_words(pairs, counter, step, stream, k0, k1):
 
 
 @inline
-def _dropped(x, keep, constants):
+def dropped(x, keep, constants):
     """Return the mask and the output of one element."""
     on, zero = constants[:2]
     mask = on if keep else zero
@@ -92,13 +93,51 @@ def _alpha_dropped(x, keep, constants):
 
 
 @inline
-def _apply(x0, y0, m0, w0, shift, count, threshold, constants, f, dtype):
+def is_kept(word, shift, threshold):
+    """Whether an element is kept, by the low or high half of a word."""
+    return _I32((word >> shift) & _LOW16) >= threshold
+
+
+@inline
+def decide(x0, y0, m0, w0, shift, count, threshold, constants, f, dtype):
     """Decide `count` elements by the low or high halves of as many words."""
     x, y, mask = vector(x0, count, dtype), vector(y0, count, dtype), vector(m0, count, dtype)
     words = vector(w0, count, _U32)
     for i in range(count):
-        keep = _I32((words[i] >> shift) & _LOW16) >= threshold
-        mask[i], y[i] = f(x[i], keep, constants)
+        mask[i], y[i] = f(x[i], is_kept(words[i], shift, threshold), constants)
+
+
+@inline
+def apply_chunk(start, n, x0, y0, m0, buffer, threshold, constants, f, decide, dtype, size):
+    """Apply a chunk to a row-major block of `n` elements; `start` counts from the block's first."""
+    if start >= 0 and start + CHUNK <= n:  # a constant number of turns is a third faster
+        for half in range(8):
+            o = (start + half * LANES) * size
+            w0, shift = buffer + (half >> 1) * LANES * 4, _16 if half & 1 else _U32(0)
+            decide(x0 + o, y0 + o, m0 + o, w0, shift, LANES, threshold, constants, f, dtype)
+        return
+    for half in range(8):
+        e = start + half * LANES
+        low = max(0, -e)
+        count = min(LANES, n - e) - low
+        o = (e + low) * size
+        w0, shift = buffer + ((half >> 1) * LANES + low) * 4, _16 if half & 1 else _U32(0)
+        decide(x0 + o, y0 + o, m0 + o, w0, shift, count, threshold, constants, f, dtype)
+
+
+@inline
+def fill_chunk(buffer, chunk, q, r, i):
+    """Write a chunk's words; the random stream's operands are from ``q[i]`` on: stream, seed, step."""
+    seed, step, stream = _U64(r[SEED] + q[i + 1]), _U64(r[STEP] + q[i + 2]), _U64(q[i])
+    pairs = vector(buffer, 4 * _PAIRS, _U64)
+    fill_words(pairs, _U64(chunk * LANES), step, stream, seed & _LOW, seed >> _HALF)
+
+
+@inline
+def read_rule(q, i, dtype):
+    """Read the threshold and the numbers of `dropped`, which are from ``q[i]`` on."""
+    on, on_shift, off_shift = read_constants(q, i + 1, dtype)
+    return _I32(q[i]), (on, dtype(0), on_shift, off_shift)
 
 
 @inline
@@ -130,33 +169,15 @@ def dropout(dtype, f, units_major: bool):
         u = q[7]
         n, first = r[ROWS] * u, r[ROW0] * u
         x0, y0, m0 = at(q, r, 1), at(q, r, 3), at(q, r, 5)
-        seed, step, stream = _U64(r[SEED] + q[9]), _U64(r[STEP] + q[10]), _U64(q[8])
-        threshold = _I32(q[11])
-        on, on_shift, off_shift = bits_to_float(q[12]), bits_to_float(q[13]), bits_to_float(q[14])
-        constants = (dtype(on), dtype(0), dtype(on_shift), dtype(off_shift))
+        threshold, constants = read_rule(q, 11, dtype)
         buffer = stack()
-        pairs = vector(buffer, 4 * _PAIRS, _U64)
-        chunk = first // CHUNK
-        while chunk * CHUNK < first + n:
-            fill_words(pairs, _U64(chunk * LANES), step, stream, seed & _LOW, seed >> _HALF)
+        for chunk in range(first // CHUNK, (first + n + CHUNK - 1) // CHUNK):
+            fill_chunk(buffer, chunk, q, r, 8)
             start = chunk * CHUNK - first  # the chunk's first element, counted in this block
-            chunk += 1
             if units_major:
                 _apply_rows(start, x0, y0, m0, r[ROWS], u, buffer, threshold, constants, f, dtype, size)
-                continue
-            if start >= 0 and start + CHUNK <= n:  # a constant number of turns is a third faster
-                for half in range(8):
-                    o = (start + half * LANES) * size
-                    w0, shift = buffer + (half >> 1) * LANES * 4, _16 if half & 1 else _U32(0)
-                    _apply(x0 + o, y0 + o, m0 + o, w0, shift, LANES, threshold, constants, f, dtype)
-                continue
-            for half in range(8):
-                e = start + half * LANES
-                low = max(0, -e)
-                count = min(LANES, n - e) - low
-                o = (e + low) * size
-                w0, shift = buffer + ((half >> 1) * LANES + low) * 4, _16 if half & 1 else _U32(0)
-                _apply(x0 + o, y0 + o, m0 + o, w0, shift, count, threshold, constants, f, dtype)
+            else:
+                apply_chunk(start, n, x0, y0, m0, buffer, threshold, constants, f, decide, dtype, size)
 
     return kernel
 
@@ -164,30 +185,27 @@ def dropout(dtype, f, units_major: bool):
 @lowers("dropout", "alpha_dropout")
 def lower_dropout(instruction, target: Target):
     """Lower dropout or alpha dropout; the rate is an operand, so one kernel serves all."""
-    attrs = instruction.attrs
-    alpha = instruction.op == "alpha_dropout"
-    rate = attrs["rate"]
-    if alpha:
-        on, shift = alpha_dropout_constants(rate)
-        constants = (on, shift, on * SELU_FLOOR + shift)
-    else:
-        constants = (1.0 / (1.0 - rate), 0.0, 0.0)
     units = instruction.inputs[0].spec.size
     layout = "units," if target.units_major and units > 1 else ""
+    f, numbers = rule(instruction.op, instruction.attrs)
     return [
         Row(
             f"{instruction.op}({layout}{target.name})",
-            lambda: dropout(target.dtype, _alpha_dropped if alpha else _dropped, bool(layout)),
-            (
-                *instruction.inputs,
-                *instruction.outputs,
-                units,
-                *_stream(attrs),
-                keep_threshold(rate),
-                *constants,
-            ),
+            lambda: dropout(target.dtype, f, bool(layout)),
+            (*instruction.inputs, *instruction.outputs, units, *numbers),
         )
     ]
+
+
+def rule(op: str, attrs: dict) -> tuple[Callable, tuple[int | float, ...]]:
+    """Return what decides an element, and the operands: random stream, threshold, constants."""
+    rate = attrs["rate"]
+    if op == "alpha_dropout":
+        on, shift = alpha_dropout_constants(rate)
+        constants, f = (on, shift, on * SELU_FLOOR + shift), _alpha_dropped
+    else:
+        constants, f = (1.0 / (1.0 - rate), 0.0, 0.0), dropped
+    return f, (*_stream(attrs), keep_threshold(rate), *constants)
 
 
 def _stream(attrs) -> tuple[int, int, int]:

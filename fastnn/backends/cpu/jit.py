@@ -43,6 +43,7 @@ __all__ = [
     "intrinsic",
     "matrix",
     "overload",
+    "read_constants",
     "sources_hash",
     "vector",
 ]
@@ -108,6 +109,12 @@ def bits_to_float(typingctx, bits):
         return builder.bitcast(args[0], ir.DoubleType())
 
     return types.float64(types.int64), codegen
+
+
+@inline_math
+def read_constants(q, i, dtype):
+    """Read the three operands from ``q[i]`` on as numbers of `dtype`."""
+    return dtype(bits_to_float(q[i])), dtype(bits_to_float(q[i + 1])), dtype(bits_to_float(q[i + 2]))
 
 
 @intrinsic

@@ -14,7 +14,8 @@ from numba import types
 
 from fastnn.backends.cpu import activations
 from fastnn.backends.cpu.blas import gemm_address
-from fastnn.backends.cpu.jit import bits_to_float, inline_math, intrinsic, matrix, vector
+from fastnn.backends.cpu.fused import ROWS_A_TURN, add_rows, lower_bias_dropout, lower_column_backward
+from fastnn.backends.cpu.jit import inline_math, intrinsic, matrix, read_constants, vector
 from fastnn.backends.cpu.linear_units import units_dw, units_dx, units_forward, units_sums
 from fastnn.backends.cpu.lowering import Row, Target, Workspace, lowers
 from fastnn.backends.cpu.products import (
@@ -166,11 +167,7 @@ def _bias_activation(dtype, scalar, bias: bool):
         u = q[first]
         n = r[ROWS] * q[first + 1]
         y = matrix(at(q, r, 1), n, u, dtype)
-        c0, c1, c2 = (
-            dtype(bits_to_float(q[first + 2])),
-            dtype(bits_to_float(q[first + 3])),
-            dtype(bits_to_float(q[first + 4])),
-        )
+        c0, c1, c2 = read_constants(q, first + 2, dtype)
         if bias:
             b = vector(at(q, r, 3), u, dtype)
             for i in range(n):
@@ -186,24 +183,24 @@ def _bias_activation(dtype, scalar, bias: bool):
 
 def column_sums(dtype):
     """db (+)= sum of dy over rows: q = [dy, db, units, groups, add]."""
+    size = np.dtype(dtype).itemsize
 
     def kernel(q, r):
         u = q[5]
         n = r[ROWS] * q[6]
-        dy = matrix(at(q, r, 1), n, u, dtype)
+        dy0 = at(q, r, 1)
         db = vector(at(q, r, 3), u, dtype)
         if r[FIRST] and not q[7]:
             for j in range(u):
                 db[j] = 0
-        i = 0
-        while i + 4 <= n:  # four rows a pass: a quarter of the loads and stores of db
-            for j in range(u):
-                db[j] += (dy[i, j] + dy[i + 1, j]) + (dy[i + 2, j] + dy[i + 3, j])
-            i += 4
-        while i < n:
-            for j in range(u):
-                db[j] += dy[i, j]
-            i += 1
+        if u == 1:
+            dy, total = vector(dy0, n, dtype), dtype(0)
+            for i in range(n):
+                total += dy[i]
+            db[0] += total
+            return
+        for i in range(0, n, ROWS_A_TURN):
+            add_rows(db, dy0 + i * u * size, min(ROWS_A_TURN, n - i), u, dtype, size)
 
     return kernel
 
@@ -221,11 +218,7 @@ def _column_forward(dtype, scalar, bias: bool):
         w = vector(at(q, r, 3), k, dtype)
         y = vector(at(q, r, 5), n, dtype)
         b = vector(at(q, r, 7), 1, dtype)[0] if bias else dtype(0)
-        c0, c1, c2 = (
-            dtype(bits_to_float(q[first + 2])),
-            dtype(bits_to_float(q[first + 3])),
-            dtype(bits_to_float(q[first + 4])),
-        )
+        c0, c1, c2 = read_constants(q, first + 2, dtype)
         for i in range(n):
             total = dtype(0)
             for j in range(k):
@@ -305,7 +298,7 @@ def _product_operands(target: Target, inputs: int, units: int, groups: int, turn
 
 @lowers("dense")
 def lower_dense(instruction, target: Target):
-    """Lower a dense layer with its bias and, where the planner fused one, its activation."""
+    """Lower a dense layer with its bias and, where the planner fused them, its activation and dropout."""
     x, w = instruction.inputs[:2]
     bias = instruction.inputs[2:3]
     (y,) = instruction.outputs
@@ -321,7 +314,9 @@ def lower_dense(instruction, target: Target):
         return [_row("column_forward", _column_forward, target, operands, name, has_bias)]
     operands = (x, w, y, *_product_operands(target, inputs, units, groups))
     rows = [_shared(_row("gemm_forward", _gemm_forward, target, operands))]
-    if has_bias or name != "linear":
+    if "dropout" in instruction.attrs:
+        rows.append(lower_bias_dropout(instruction, target, name, constants))
+    elif has_bias or name != "linear":
         operands = (y, *bias, units, groups, *constants)
         rows.append(_row("bias_activation", _bias_activation, target, operands, name, has_bias))
     return rows
@@ -329,15 +324,20 @@ def lower_dense(instruction, target: Target):
 
 @lowers("dense_dx")
 def lower_dense_dx(instruction, target: Target):
-    """Lower dx = dy w.T, times the derivative of the activation before it where the planner fused one."""
+    """Lower dx = dy w.T, times the derivative of the activation before it where the planner fused one.
+
+    Of row-major blocks only the product with one unit's weights is fused: BLAS writes the others.
+    """
     dy, w = instruction.inputs[:2]
-    (dx,) = instruction.outputs
+    dx = instruction.outputs[0]
     name, constants = _activation(instruction)
     inputs, units = w.spec.shape
     groups = dx.spec.size // inputs
     if target.units_major:
         operands = (dy, w, *instruction.inputs[2:], dx, inputs, units, *constants)
         return [_row("units_dx", units_dx, target, operands, name, len(instruction.inputs) > 2)]
+    if units == 1 and len(instruction.inputs) > 2:
+        return lower_column_backward(instruction, target)
     if units == 1:
         return [_row("column_dx", _column_dx, target, (dy, w, dx, inputs, groups))]
     turned = inputs * units <= LARGEST_TURNED

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.backends.cpu.jit import bits_to_float, inline, matrix, vector
+from fastnn.backends.cpu.jit import inline, matrix, read_constants, vector
 from fastnn.backends.cpu.registers import FIRST, ROWS, at
 
 
@@ -26,11 +26,7 @@ def units_forward(dtype, scalar, bias: bool):
         k, u, n = q[first], q[first + 1], r[ROWS]
         x0, y0 = at(q, r, 1), at(q, r, 5)
         w = vector(at(q, r, 3), k * u, dtype)
-        constants = (
-            dtype(bits_to_float(q[first + 2])),
-            dtype(bits_to_float(q[first + 3])),
-            dtype(bits_to_float(q[first + 4])),
-        )
+        constants = read_constants(q, first + 2, dtype)
         for j in range(u):
             y = vector(y0 + j * n * size, n, dtype)
             b = vector(at(q, r, 7), u, dtype)[j] if bias else dtype(0)
@@ -104,11 +100,7 @@ def units_dx(dtype, scalar, derivative: bool):
         dy0, dx0 = at(q, r, 1), at(q, r, w_dx)
         s0 = at(q, r, 5) if derivative else dx0
         w = vector(at(q, r, 3), k * u, dtype)
-        constants = (
-            dtype(bits_to_float(q[w_dx + 4])),
-            dtype(bits_to_float(q[w_dx + 5])),
-            dtype(bits_to_float(q[w_dx + 6])),
-        )
+        constants = read_constants(q, w_dx + 4, dtype)
         for m in range(k):
             dx, s = vector(dx0 + m * n * size, n, dtype), vector(s0 + m * n * size, n, dtype)
             _combine(dy0, n, u, w, m * u, 1, dx, s, dtype(0), backward, constants, dtype, size)

@@ -21,7 +21,7 @@ from llvmlite import ir
 from numba import types
 
 from fastnn.backends.cpu import loss_terms
-from fastnn.backends.cpu.jit import bits_to_float, inline, inline_math, intrinsic, vector
+from fastnn.backends.cpu.jit import bits_to_float, inline, inline_math, intrinsic, read_constants, vector
 from fastnn.backends.cpu.lowering import SCRATCH, Row, Target, lowers
 from fastnn.backends.cpu.registers import BATCH, ROWS, at
 from fastnn.ops.loss_reference import SUMS
@@ -244,7 +244,7 @@ def columns_block(dtype, form: Form, term: Callable, sums: bool):
 
     @inline
     def block(t0, p0, d0, rows0, w0, work, n, k, kt, factor, q, s):
-        a, b, c = dtype(bits_to_float(q[s])), dtype(bits_to_float(q[s + 1])), dtype(bits_to_float(q[s + 2]))
+        a, b, c = read_constants(q, s, dtype)
         each = dtype(1) if sums or single else dtype(np.float64(1) / np.float64(k))
         rows, w = vector(rows0, n, dtype), vector(w0, n, dtype)
         factor = factor * each
@@ -270,7 +270,7 @@ def columns_row(dtype, form: Form, term: Callable, sums: bool):
 
     @inline
     def row(t0, p0, d0, k, kt, factor, q, s):
-        a, b, c = dtype(bits_to_float(q[s])), dtype(bits_to_float(q[s + 1])), dtype(bits_to_float(q[s + 2]))
+        a, b, c = read_constants(q, s, dtype)
         each = dtype(1) if sums else dtype(np.float64(1) / np.float64(k))
         t, p, d = vector(t0, k, dtype), vector(p0, k, dtype), vector(d0, k, dtype)
         total, factor = zero, factor * each
@@ -295,7 +295,7 @@ def run_flat(dtype, form: Form, term: Callable, sums: bool):
         n, k, s = r[ROWS], q[w_rows + 4], w_rows + 8
         t0, p0, d0 = at(q, r, 1), at(q, r, w_p), at(q, r, w_d)
         rows, w = vector(at(q, r, w_rows), n, dtype), vector(at(q, r, w_w), n, dtype)
-        a, b, c = dtype(bits_to_float(q[s])), dtype(bits_to_float(q[s + 1])), dtype(bits_to_float(q[s + 2]))
+        a, b, c = read_constants(q, s, dtype)
         each = dtype(1) if sums else dtype(np.float64(1) / np.float64(k))
         factor = dtype(gradient_factor(q, r, w_rows + 6)) * each
         values, chunk = vector(memory(), ROOM, dtype), ROOM // k

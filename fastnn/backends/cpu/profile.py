@@ -297,14 +297,16 @@ def _why_block(program: Program, batch: int) -> str:
         return "an op mixes the rows of a batch, so the batch is one block"
     if cut.shares_products(program, batch):
         return "layers are wide, so a batch is one block, and weights are copied for the products once a step"
-    most = cut.largest_block(program)
+    most, small = cut.largest_block(program), cut.rows_of_small_products(program)
     row = program.arena_row_bytes - program.parts_row_bytes
-    most = -(-most // 16) * 16
     layout = "stored (units, rows), as every layer is narrow" if program.units_major else "stored row by row"
-    text = (
-        f"{layout}; at most {most:,}, as a row has {row:,} bytes of temporaries, a block "
-        f"{cut.block_budget(program) >> 10:,} KiB (from {cut.SMALLEST_BLOCK} to {cut.LARGEST_BLOCK:,} rows)"
-    )
+    if most == small < cut.LARGEST_BLOCK:
+        why = "with which BLAS takes products for small ones"
+    else:
+        most = -(-most // 16) * 16
+        why = f"as a row has {row:,} bytes of temporaries, a block {cut.block_budget(program) >> 10:,} KiB"
+        why += f" (from {cut.SMALLEST_BLOCK} to {cut.LARGEST_BLOCK:,} rows)"
+    text = f"{layout}; at most {most:,}, {why}"
     return text + (", and the batch has fewer" if batch <= most else ", in blocks of equal size")
 
 

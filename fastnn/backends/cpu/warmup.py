@@ -87,8 +87,27 @@ def _fused(target: Target) -> Iterator[Row]:
         for units in (1, 3):
             specs = [Spec((4,)), Spec((4, units), rows=False), Spec((units,), rows=False)]
             yield from kernels.lower(_call("dense", specs, [Spec((units,))], attrs), target)
+        if not target.units_major:
+            yield from _passes(attrs, target)
     large = [Spec((64,)), Spec((64, 64), rows=False)]  # compiles the product of large matrices too
     yield from kernels.lower(_call("dense", large, [Spec((64,))], attrs), target)
+
+
+def _passes(attrs: dict, target: Target) -> Iterator[Row]:
+    """What the planner makes of dropout, a derivative and a bias' gradient; dropout after a dense relu."""
+    row, bias, column = Spec((3,)), Spec((3,), rows=False), [Spec((1,)), Spec((3, 1), rows=False)]
+    keeping: list[tuple[list[Spec], dict]] = [([], {}), ([row], {})]
+    if attrs["activation"] == "relu":
+        keeping.append(([], {"factor": 2.0}))
+        dropped = {**attrs, "dropout": registry.get("dropout").complete({})}
+        for biases in ([], [bias]):
+            specs = [row, Spec((3, 3), rows=False), *biases]
+            yield from kernels.lower(_call("dense", specs, [row], dropped), target)
+    for mask, factor in keeping:
+        for sums in ([], [bias]):
+            for op, before in (("activation_backward", [row]), ("dense_dx", column)):
+                call = _call(op, [*before, row, *mask], [row, *sums], {**attrs, **factor})
+                yield from kernels.lower(call, target)
 
 
 def _data(target: Target) -> Iterator[Row]:

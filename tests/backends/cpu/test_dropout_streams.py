@@ -120,6 +120,31 @@ def test_alpha_dropout_uses_the_same_stream_and_keeps_mean_and_variance(units_ma
 
 
 @DTYPES
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("row0,rows,units", [block for block in BLOCKS if block[2] > 1])
+def test_dropout_in_the_pass_of_bias_and_activation_draws_the_same(row0, rows, units, bias, dtype):
+    rng = np.random.default_rng(0)
+    x, b = rng.standard_normal((rows, units)).astype(dtype), rng.standard_normal(units).astype(dtype)
+    y = x.copy()
+    row, weights = Spec((units,)), ArrayRef(0, Spec((units, units), rows=False))
+    attrs = {
+        "activation": "relu",
+        "activation_attrs": registry.get("relu").complete({}),
+        "dropout": registry.get("dropout").complete({"seed_stream": STREAM, "rate": 0.3}),
+    }
+    shift = (ArrayRef(b.ctypes.data, Spec((units,), rows=False)),) if bias else ()
+    call = Call("dense", (ArrayRef(0, row), weights, *shift), (ArrayRef(y.ctypes.data, row),), attrs)
+    registers = np.zeros(COUNT, np.int64)
+    registers[[ONE, FIRST]] = 1
+    registers[[ROWS, ROW0, SEED, STEP]] = rows, row0, SEED_VALUE, STEP_VALUE
+    *_, after = kernels.lower(call, Target(dtype, False))
+    words, _kept = _words(after.operands, rows)
+    compile_kernel(after.key, after.make).call(words.ctypes.data, registers.ctypes.data)
+    expected = np.maximum(x + b if bias else x, 0) * expected_mask(row0, rows, units, 0.3, dtype)
+    np.testing.assert_array_equal(y, expected)
+
+
+@DTYPES
 @pytest.mark.parametrize("row0,rows,units", [*BLOCKS, (0, 2000, 64)])
 def test_gaussian_noise_is_that_of_the_reference(row0, rows, units, dtype):
     x = np.random.default_rng(3).standard_normal((rows, units)).astype(dtype)
@@ -135,7 +160,7 @@ def test_gaussian_noise_is_that_of_the_reference(row0, rows, units, dtype):
 @pytest.mark.parametrize("units_major", [False, True])
 def test_philox_runs_in_the_vector_lanes(units_major, monkeypatch):
     monkeypatch.setattr(jit, "cache_folder", lambda: None)  # a kernel from the cache has no assembly
-    make = partial(dropout.dropout, np.float32, dropout._dropped, units_major)
+    make = partial(dropout.dropout, np.float32, dropout.dropped, units_major)
     assembly = jit.Kernel(f"test of the assembly ({units_major})", make).assembly()
     packed = re.findall(r"vpmuludq\s.*%[yz]mm", assembly)
     assert len(packed) >= 12  # 7 rounds of 2 products, two of them constant

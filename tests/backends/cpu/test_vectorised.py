@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 ROWS64, ROWS8, COLUMN, INDEX = Spec((64,)), Spec((8,)), Spec(()), Spec((1,), kind="int")
 WEIGHTS, NARROW_WEIGHTS = Spec((64, 64), rows=False), Spec((8, 8), rows=False)
+WEIGHT_COLUMN = Spec((64, 1), rows=False)
 BIAS, NARROW_BIAS, FLAT = Spec((64,), rows=False), Spec((8,), rows=False), Spec((4096,), rows=False)
 
 FLOATS = {np.float32: "ps", np.float64: "pd"}
@@ -41,9 +42,9 @@ class Case(NamedTuple):
     packed: str = ARITHMETIC
 
 
-def dense(activation):
-    attrs = {"activation": activation}
-    return Case("dense", [ROWS64, WEIGHTS, BIAS], [ROWS64], "bias_activation", attrs, False, SELECTION)
+def dense(activation, part="bias_activation", **attrs):
+    attrs = {"activation": activation, **attrs}
+    return Case("dense", [ROWS64, WEIGHTS, BIAS], [ROWS64], part, attrs, False, SELECTION)
 
 
 def narrow(op, inputs, outputs, **attrs):
@@ -57,6 +58,11 @@ def loss(name, target, prediction, units_major=False, **attrs):
 def update(op, slots, flag):
     attrs = {"start": 0, "steps": 1, "decay": False, flag: False}
     return Case(op, [FLAT, FLAT], [FLAT] * (1 + slots), "", attrs)
+
+
+def passes(op, inputs, activation, *others, **attrs):
+    """What the planner makes of an activation's derivative and what is around it."""
+    return Case(op, [*inputs, *others], [ROWS64, BIAS], "", {"activation": activation, **attrs})
 
 
 LOGITS = {"from_logits": True}
@@ -75,6 +81,15 @@ CASES = {
     "relu_grad": Case("relu_grad", [ROWS64, ROWS64], [ROWS64], packed=SELECTION),
     "tanh_grad": Case("tanh_grad", [ROWS64, ROWS64], [ROWS64]),
     "gelu_grad": Case("gelu_grad", [ROWS64, ROWS64], [ROWS64]),
+    "relu backward, sums": passes("activation_backward", [ROWS64, ROWS64], "relu", factor=2.0),
+    "tanh backward of a mask, sums": passes("activation_backward", [ROWS64, ROWS64], "tanh", ROWS64),
+    "relu backward of a column, sums": passes(
+        "dense_dx", [COLUMN, WEIGHT_COLUMN, ROWS64], "relu", factor=2.0
+    ),
+    "tanh backward of a column and a mask": passes(
+        "dense_dx", [COLUMN, WEIGHT_COLUMN, ROWS64], "tanh", ROWS64
+    ),
+    "dense relu dropout": dense("relu", "bias_dropout", dropout=registry.get("dropout").complete({})),
     "softmax": Case("softmax", [ROWS64], [ROWS64]),
     "narrow softmax": narrow("softmax", [ROWS8], [ROWS8]),
     "column of logits": loss("binary_crossentropy", COLUMN, COLUMN, **LOGITS),
