@@ -153,6 +153,25 @@ def test_a_training_that_differs_is_found(gpu, monkeypatch):
     assert agreed.ok and not bits.ok and "without graphs" in bits.case
 
 
+def test_cublas_takes_a_layer_of_a_network_that_is_trained(gpu, monkeypatch):
+    (training,) = [one for one in gpu_trainings.TRAININGS if one.name.startswith("64 wide")]
+    monkeypatch.setattr(gpu_trainings, "REGIMES", ("library",))
+    products = []
+    multiply = gpu.matmul
+    monkeypatch.setattr(
+        gpu, "matmul", lambda a, b, out: products.append(out.shape) or multiply(a, b, out=out)
+    )
+    checks = list(gpu_trainings.check_trainings([training]))
+    assert [(check.case, check.ok) for check in checks] == [
+        ("library, CPU", True),
+        ("library, without graphs", True),
+    ]
+    assert {(48, 64), (64, 64)} <= set(products)
+    monkeypatch.setattr(gpu, "matmul", lambda a, b, out: multiply(a, b + b * 1e-2, out=out))
+    agreed, _ = gpu_trainings.check_trainings([training])
+    assert not agreed.ok
+
+
 def test_a_step_of_the_plan_is_timed_as_fit_runs_it(gpu, monkeypatch):
     monkeypatch.setattr(gpu_trainings, "MOST_BATCHES", 2)
     step = expected.Step("small", (2, 3, 2), 20, slots=1)

@@ -18,19 +18,21 @@ sys.path[:0] = [str(Path(__file__).parents[2] / "contract")]
 from on_device import ORDERS, launch_all, run_gpu  # noqa: E402
 from op_table import cast, check, names_of, reference, samples  # noqa: E402
 
-#: Of so many times the samples' columns (1 or 2), from 4 lanes to all 32 have a row: some lanes without a column, or
-#: several columns a lane.
+#: Of so many times the samples' columns (1 or 2), from 4 lanes to all 32 have a row: some lanes without a
+#: column, or several columns a lane.
 TIMES = (3, 7, 35)
 #: And of their rows, so that warps have several, and the last one fewer.
 REPEATED = 9
 
 
 def widened(name, sample, times):
-    """Return a sample's arrays with their columns and rows repeated, so that equals and classes come again."""
+    """Return a sample's arrays with columns and rows repeated, so that equals and classes come again."""
     return [
         np.tile(
             array,
-            (REPEATED, times if array.ndim > 1 and label not in (*INTEGER_NAMES, "weight") else 1)[: array.ndim],
+            (REPEATED, times if array.ndim > 1 and label not in (*INTEGER_NAMES, "weight") else 1)[
+                : array.ndim
+            ],
         )
         for label, array in zip(names_of(name, sample.arrays), map(np.asarray, sample.arrays), strict=True)
     ]
