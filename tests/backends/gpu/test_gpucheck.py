@@ -45,8 +45,12 @@ def small(monkeypatch):
     monkeypatch.setattr(gpu_trainings.check_trainings, "__defaults__", (trainings, False))
     monkeypatch.setattr(rates, "MOST_LAUNCHES", 2)
     monkeypatch.setattr(gpucheck, "PRODUCTS", ((33, 5, 7),))
-    monkeypatch.setattr(gpucheck, "ROWS_QUICK", 64)
-    monkeypatch.setattr(gpucheck, "UPDATED_QUICK", 1000)
+    for name, size in {"ROWS": 64, "UPDATED": 1000}.items():
+        monkeypatch.setattr(gpucheck, name, size)
+        monkeypatch.setattr(gpucheck, f"{name}_QUICK", size)
+    for name, count in {"MOST_ROWS": 512, "SHORT": 1, "LONG": 2}.items():
+        monkeypatch.setattr(gpu_trainings, name, count)
+    monkeypatch.setattr(expected, "STEPS", expected.STEPS[1:3])
     cases = rates.cases
     monkeypatch.setattr(rates, "cases", lambda rows: [c for c in cases(rows) if c.op in OPS][:2])
 
@@ -76,13 +80,16 @@ def sources_afterwards():
 
 # --------------------------------------------------------------------------- the command
 @pytest.mark.slow  # where its kernels are compiled first
-def test_the_command_prints_errors_speed_and_success(gpu, small, capsys, tmp_path):
-    assert cli.main(["gpucheck", "--quick", "--all"]) == 0
+@pytest.mark.parametrize("quick", [["--quick"], []], ids=str)
+def test_the_command_prints_errors_speed_and_success(gpu, small, capsys, tmp_path, quick):
+    assert cli.main(["gpucheck", *quick, "--all"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"fastnn {fastnn.__version__} on Stand-in: compute capability 80")
     for line in (*gpucheck.GROUPS.values(), *OPS, "2-3-2, full batch", "a launch", "cuBLAS", "adam"):
         assert line in out
     assert "FAIL" not in out and "checks passed, in" in out
+    for line in ("training steps, beside the plan", "circles, batch 128", "45-64-64-1, batch 32"):
+        assert (line in out) == (not quick)
     assert json.loads(first_use.marker(tmp_path).read_text()) == {"failures": []}
 
 

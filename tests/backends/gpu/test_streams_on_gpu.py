@@ -4,11 +4,12 @@ import itertools
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from gpu_fake import fake_gpu
 
 from fastnn.callbacks import LambdaCallback
-from fastnn.data import ArraySource, PyDataset
+from fastnn.data import ArraySource, FileSource, PyDataset
 from fastnn.layers import Dense, Dropout, Input
 from fastnn.models import Sequential
 from fastnn.training import feed as feeding
@@ -76,6 +77,12 @@ def test_in_the_order_of_the_rows(gpu):
     arrays.fit(X, Y, sample_weight=WEIGHT, batch_size=50, shuffle=False, epochs=3, verbose=0)
     for found, wanted in zip(model.get_weights(), arrays.get_weights(), strict=True):
         np.testing.assert_array_equal(found, wanted)  # where blocks end makes no difference
+
+
+def test_a_file_of_row_groups(gpu, tmp_path):
+    table = pd.DataFrame(X, columns=list("abcde")).assign(y=Y)
+    table.to_parquet(tmp_path / "rows.parquet", row_group_size=100)
+    compare(lambda: FileSource(tmp_path / "rows.parquet", y="y", window=100), batch_size=30)
 
 
 SIZES = (32, 32, 20, 20, 31, 7, 32, 32)
