@@ -261,7 +261,7 @@ class Fitting(Compiling):
         """Return a function that evaluates the model as it is now."""
         evaluation: inference.Evaluation | StreamEvaluation
         if isinstance(data, Feed):
-            evaluation = StreamEvaluation(self, data, settings.threads)
+            evaluation = StreamEvaluation(self, data, settings.threads, device)
         else:
             rows = settings.validation_rows
             evaluation = inference.Evaluation(self, data, rows, settings.threads, device)

@@ -10,7 +10,7 @@ from fastnn import backends
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.batches import BatchCalls
 from fastnn.callbacks.history import History
-from fastnn.errors import DeviceError
+from fastnn.training.device import device_for
 from fastnn.training.evaluation import Evaluator
 from fastnn.training.feed import Block, Feed
 from fastnn.training.step import predict_plan, step_plan
@@ -64,15 +64,18 @@ class StreamTraining(Training):
     streamed = True
 
     def __init__(self, model: Any, feed: Feed, threads: int | None = None, seed: int | None = None):
-        check_device(model)
+        self._feed = feed
         super().__init__(model, feed.table, feed.batch_size, False, None, threads, seed)
-        self._feed, self.shuffle = feed, feed.shuffle
+        self.shuffle = feed.shuffle
         self.rows = self.rows if feed.rows is None else feed.rows
         self.steps = feed.steps
         self.steps_per_epoch = UNKNOWN_STEPS if feed.steps is None else feed.steps
         self._kept = Kept(feed, self.predictions)
         self._block: Block | None = None
         self._until = self._rows_done = self._first_step = self._this_epoch = self._epochs = 0
+
+    def _rows_to_expect(self) -> int:
+        return rows_to_expect(self._feed)
 
     def run(
         self,
@@ -120,7 +123,9 @@ class StreamTraining(Training):
             self._feed.begin(self.seed, session.epoch, epochs, early=True)
         block = self._feed.take()
         self._until = session.position + block.rows
-        session.rebind(block.arrays, self.predictions, block.batch_size, self._until if block.last else None)
+        session.rebind(
+            rows_of(block), self.predictions, block.batch_size, self._until if block.last else None
+        )
         return block
 
     def _done(self) -> int:
@@ -136,15 +141,17 @@ class StreamTraining(Training):
 class _Pass:
     """One pass through a source with the model's weights as they are."""
 
-    def __init__(self, model: Any, feed: Feed, threads: int | None):
-        check_device(model)
+    def __init__(self, model: Any, feed: Feed, threads: int | None = None, device: str | None = None):
+        rows, table = rows_to_expect(feed), feed.table
+        self._executor = backends.executor(device_for(model, table.tables(), rows, rows, device=device))
+        self._in_place = self._executor.IN_PLACE and table.readable_in_place(model.dtype)
         self._model, self._feed, self._threads = model, feed, threads
         self._outputs: list[np.ndarray] = []
 
     def _session(self, program: Any, batches: bool) -> Any:
         feed = self._feed
         self._outputs = [np.empty((feed.table.held, s.size), self._model.dtype) for s in program.outputs]
-        return backends.executor(self._model.device).Session(
+        return self._executor.Session(
             program,
             parameters=self._model.storage.array,
             inputs=feed.table.arrays(),
@@ -165,7 +172,7 @@ class _Pass:
                     block, start = self._feed.take(), session.position
                     size = block.batch_size if batches else block.rows
                     session.rebind(
-                        block.arrays, self._outputs, size, start + block.rows if block.last else None
+                        rows_of(block), self._outputs, size, start + block.rows if block.last else None
                     )
                     for at in range(0, block.rows, size):
                         begin(batch)
@@ -183,13 +190,13 @@ class _Pass:
 class StreamEvaluation(_Pass):
     """Loss and metrics of a model on a source, as often as asked; see ``inference.Evaluation``."""
 
-    def __init__(self, model: Any, feed: Feed, threads: int | None = None):
-        super().__init__(model, feed, threads)
+    def __init__(self, model: Any, feed: Feed, threads: int | None = None, device: str | None = None):
+        super().__init__(model, feed, threads, device)
         table = feed.table
         metrics = model.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
         self._plan = step_plan(
             model, model.compiled, metrics, table.weighted, table.sources(),
-            training=False, in_place=table.readable_in_place(model.dtype),
+            training=False, in_place=self._in_place, row_major=not self._executor.IN_PLACE,
         )  # fmt: skip
         self._evaluator = Evaluator(model.compiled, metrics, self._plan, table, 1)
 
@@ -223,7 +230,7 @@ class StreamPrediction(_Pass):
         """Return one array for each output."""
         model, table = self._model, self._feed.table
         batches = callbacks is not None and callbacks.wants_predict_batches
-        plan = predict_plan(model, table.sources(), table.readable_in_place(model.dtype))
+        plan = predict_plan(model, table.sources(), self._in_place, not self._executor.IN_PLACE)
         session = self._session(plan.program, batches)
         shapes = [symbol.spec.shape for symbol in model.outputs]
         found: list[list[np.ndarray]] = []
@@ -246,10 +253,11 @@ class StreamPrediction(_Pass):
         return [np.concatenate(outputs) for outputs in zip(*found, strict=True)]
 
 
-def check_device(model: Any) -> None:
-    """Raise DeviceError where the executor cannot be handed other arrays between steps."""
-    if not backends.executor(model.device).REBINDS:
-        raise DeviceError(
-            f"Rows that are read piece by piece are trained on the CPU only. Received: device "
-            f"{model.device!r}; give arrays instead."
-        )
+def rows_to_expect(feed: Feed) -> int:
+    """Return the rows of an epoch; those of a block where their number is not known."""
+    return feed.table.held if feed.rows is None else feed.rows
+
+
+def rows_of(block: Block) -> list[np.ndarray]:
+    """Return a block's arrays, without the memory after its rows."""
+    return [array[: block.rows] for array in block.arrays]

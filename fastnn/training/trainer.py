@@ -77,7 +77,9 @@ class Training:
         single = self.rows == table.rows and self.batch_size == self.rows
         self.shuffle = shuffle and not single  # the order within a full batch makes no difference
         self.metrics = self.compiled.resolve_metrics(model.output_shapes, table.target_shapes)
-        self.device = device_for(model, table.tables(), self.rows, self.batch_size, epochs, training=True)
+        self.device = device_for(
+            model, table.tables(), self._rows_to_expect(), self.batch_size, epochs, training=True
+        )
         executor = backends.executor(self.device)
         in_place = executor.IN_PLACE and not self.shuffle and table.readable_in_place(model.dtype)
         staged = executor.IN_PLACE and single and table.bytes() <= STAGED_BYTES
@@ -122,6 +124,10 @@ class Training:
         self._last_finite = LastFinite(parameters, state)
         self._epochs_before = 0  # epochs of earlier fits: messages count as this fit does
         self._settled: Callable[[], None] = _nothing
+
+    def _rows_to_expect(self) -> int:
+        """Return the rows of an epoch, as far as is known: ``device='auto'`` depends on it."""
+        return self.rows
 
     def go_to(self, step: int, epoch: int, position: int, seed: int) -> None:
         """Stand where an earlier training stood: steps and epochs done, and rows of the epoch under way.

@@ -6,7 +6,7 @@ from op_table import rows_of, specs_of
 from fastnn.backends.gpu import compile as compiling
 from fastnn.backends.gpu import eager, kernels
 from fastnn.backends.gpu.eager import ArrayRef, Call
-from fastnn.backends.gpu.lowering import Registers, Scratch, Target
+from fastnn.backends.gpu.lowering import Registers, Scratch, Table, Target
 from fastnn.backends.gpu.registers import COUNT, INDEX
 from fastnn.ops import registry
 
@@ -75,6 +75,8 @@ def launch_all(fake, launches, clock, strides=(1, 1)):
                 argument = clock
             elif isinstance(argument, Scratch):
                 argument = scratches[argument]
+            elif isinstance(argument, Table):
+                argument = fake.asarray(np.array(argument.values, argument.dtype))
             elif hasattr(argument, "axis"):
                 argument = strides[argument.axis]
             arguments.append(argument)

@@ -108,7 +108,21 @@ MUTANTS = [
         "for (int o = 8; o > 0; o >>= 1) v +=",
         "reduce_sum",
     ),
+    Mutant(
+        "lanes without a row that leave before the shuffle",
+        "rows",
+        "        live = i < rows;\n",
+        "        if (i >= rows) return false;\n",
+        "crossentropy",
+    ),
     # ---- bounds
+    Mutant(
+        "a row past the last for lanes that have none",
+        "rows",
+        "        if (!live) i = rows - 1;\n",
+        "        live = true;\n",
+        "crossentropy",
+    ),
     Mutant("one column too many", "linear", "if (m < M && n < N) Y[", "if (m < M && n <= N) Y[", "dense"),
     Mutant("rows of a tile not guarded", "linear", "row0 + i < M && k0 + k < K ?", "k0 + k < K ?", "dense"),
     Mutant(

@@ -13,7 +13,7 @@ import pytest
 
 from fastnn.callbacks import BackupAndRestore, Callback, LambdaCallback
 from fastnn.data import ArraySource, BatchSource, PyDataset
-from fastnn.errors import ArgumentError, DataError, DeviceError, DtypeError, NonFiniteLossError, ShapeError
+from fastnn.errors import ArgumentError, DataError, DtypeError, NonFiniteLossError, ShapeError
 from fastnn.layers import BatchNormalization, Concatenate, Dense, Dropout, Input
 from fastnn.models import Model, Sequential
 from fastnn.training import feed as feeding
@@ -526,15 +526,6 @@ def test_arguments_that_do_not_go_with_a_source():
         ArraySource(X, Y, window=0)
     with pytest.raises(ShapeError, match=r"equally many rows.*\[3, 1003\]"):
         ArraySource(X, Y[:3])
-
-
-def test_the_device_is_asked(monkeypatch):
-    from fastnn.backends.cpu import executor
-
-    monkeypatch.setattr(executor, "REBINDS", False)
-    for use in (network().fit, network().evaluate, network().predict):
-        with pytest.raises(DeviceError, match=r"on the CPU only"):
-            use(ArraySource(X, Y), verbose=0)
 
 
 def test_a_loss_that_overflows():

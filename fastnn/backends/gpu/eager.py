@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn.backends.gpu import compile as compiling
 from fastnn.backends.gpu import kernels, registers
-from fastnn.backends.gpu.lowering import Registers, Scratch, Target
+from fastnn.backends.gpu.lowering import Registers, Scratch, Table, Target
 from fastnn.backends.gpu.registers import INDEX
 from fastnn.ops.registry import Spec
 
@@ -132,4 +132,6 @@ def _argument(argument: Any, clock: Any, scratches: dict[Scratch, Any]) -> Any:
         return clock
     if isinstance(argument, Scratch):
         return scratches[argument]
+    if isinstance(argument, Table):
+        return compiling.cupy().asarray(np.array(argument.values, argument.dtype))
     return argument

@@ -37,12 +37,12 @@ from fastnn.random import shuffle_sides
 
 #: Batches are always gathered, and programs are row-major.
 IN_PLACE = False
-#: Sessions keep the arrays they were made with on the device.
-REBINDS = False
 #: Most bytes of temporaries; a batch that needs more goes through in chunks.
 ARENA_BYTES = 1 << 30
 #: Rows of a chunk are a multiple of this, so that every temporary starts on 256 bytes.
 ROW_ALIGN = 64
+#: Rows of an epoch whose end is not known yet.
+MOST_ROWS = 1 << 40
 #: Epochs that a call can log before the log is made longer.
 LOG_ROWS = 64
 
@@ -102,7 +102,7 @@ class Session:
         self.program = program
         watch = watched.current() if program.update else None
         self.seconds_per_step = 0.0
-        self._epoch_rows, self._batch_size = epoch_rows, batch_size
+        self._epoch_rows, self._batch_size, self._first_row = epoch_rows, batch_size, 0
         self._stream = cp.cuda.Stream(non_blocking=True)
         self._stream.wait_event(cp.cuda.get_current_stream().record())  # data may still be under way there
         asked = functools.partial(self._asked, parameters, inputs, [*slots, *outputs])
@@ -111,8 +111,8 @@ class Session:
             self._stream,
         ):
             self._feed = Feed(program, inputs, batch_size, epoch_rows, total_rows, seed, shuffle, cp)
-            self._batch_size = self._feed.batch_size
-            self._choice = regimes.choose(program, self._batch_size, regime)
+            self._batch_size = self._most = self._feed.batch_size
+            self._choice = regimes.choose(program, self._most, regime)
             self.regime, self.how = self._choice.regime, str(self._choice)
             if watch is not None:
                 watch.regimes.append(self.regime)
@@ -201,7 +201,7 @@ class Session:
         step: list[Any] = []
         update: Sequence[Any] = program.update
         if self.regime == "fused":
-            launches, update = lower_fused(program, self._choice.chain, self._batch_size)  # type: ignore[arg-type]
+            launches, update = lower_fused(program, self._choice.chain, self._most)  # type: ignore[arg-type]
             step += map(self._bound, launches)
         else:
             for chunk in range(self._chunks):
@@ -262,6 +262,25 @@ class Session:
         return self._scratches[wanted]
 
     # ------------------------------------------------------------------ running
+    def rebind(
+        self,
+        inputs: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        batch_size: int,
+        last_row: int | None,
+    ) -> None:
+        """Go on, from the row where the epoch stands, with the rows of other arrays; see the CPU's."""
+        self._first_row, self._batch_size = self.position, batch_size
+        self._epoch_rows = MOST_ROWS if last_row is None else last_row
+        self._steps_per_epoch = -(-self._epoch_rows // batch_size)
+        self.outputs = [(array, device) for array, (_, device) in zip(outputs, self.outputs, strict=True)]
+        self._host[[INDEX[name] for name in ("STAGED", "BATCH_SIZE", "EPOCH_ROWS")]] = (
+            self._first_row, batch_size, self._epoch_rows,
+        )  # fmt: skip
+        with faults.named(self._cp, "some rows", lambda: 0, self._kept):
+            self._feed.load(inputs, self._stream)
+            self._registers.set(self._host, stream=self._stream)
+
     def run(self, steps: int, epochs: int) -> tuple[np.ndarray, int]:
         """Run at most `steps` steps, until `epochs` epochs have ended; as the CPU's session does.
 
@@ -307,7 +326,7 @@ class Session:
         """Launch the one kernel that runs many steps."""
         self._held.update(steps=steps, log_stride=self._held["log"].size)
         chain, update = self._choice.chain, self._choice.update
-        self._go(self._bound(lower_resident(self.program, chain, update, self._batch_size)))  # type: ignore[arg-type]
+        self._go(self._bound(lower_resident(self.program, chain, update, self._most)))  # type: ignore[arg-type]
 
     def _steps_until(self, epochs: int) -> int:
         done = -(-self.position // self._batch_size) if self._batch_size else 0
@@ -354,7 +373,7 @@ class Session:
         if self._host[INDEX["LOGGED"]]:
             rows = slice(0, None)
         elif not self._host[INDEX["SHUFFLE"]]:
-            rows = slice(position, self.position)
+            rows = slice(position - self._first_row, self.position - self._first_row)
         else:
             return
         for array, device in self.outputs:

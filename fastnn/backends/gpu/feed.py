@@ -4,6 +4,8 @@ Data that are on the device already are used where they are. Data larger than it
 of a buffer: while the device works on one, the host gathers the next rows of the epoch's order into pinned
 memory, and a second stream copies them to the other. The order is that of ``fastnn.random.permutation``, the
 one that the device would make itself, and so are the results.
+
+Rows that are read piece by piece come in blocks, each into the memory of the one before.
 """
 
 from __future__ import annotations
@@ -122,9 +124,10 @@ class Feed:
         self.batch_size = batch_size
         self.strides = [(_width(array), 1, 0) for array in inputs]
         self.nbytes, limit = _bytes(inputs, cp), _limit(cp)
-        self.staged = self.nbytes > limit
-        self._ahead = bool(program.update)  # there will be another epoch
         tables, by_rows = _kinds(program, len(inputs))
+        in_blocks = any(len(inputs[n]) < total_rows for n in by_rows)
+        self.staged = self.nbytes > limit and not in_blocks
+        self._ahead = bool(program.update)  # there will be another epoch
         if self.staged:
             self._sources = {n: _host(inputs[n]) for n in by_rows}
             self._plan(program, limit - _bytes([a for n, a in enumerate(inputs) if n not in by_rows], cp))
@@ -133,6 +136,8 @@ class Feed:
         for n, array in enumerate(inputs):
             if n in tables:
                 flat, self.strides[n] = _part_on_device(array, cp)
+            elif in_blocks:
+                flat = cp.zeros(array.size, _host(array).dtype)
             elif self.staged and n in by_rows:
                 flat = cp.zeros(2 * self.half * _width(array), self._sources[n].dtype)
             elif isinstance(array, cp.ndarray):
@@ -177,6 +182,12 @@ class Feed:
         return 2 * self.half if self.staged else rows
 
     # ------------------------------------------------------------------ running
+    def load(self, inputs: Sequence[np.ndarray], stream: Any) -> None:
+        """Bring a block of rows, after all that the stream has been given."""
+        for flat, array in zip(self.arrays, inputs, strict=True):
+            rows = np.ascontiguousarray(_host(array)).reshape(-1)
+            flat[: rows.size].set(rows, stream=stream)
+
     def portions(self, session: Any, steps: int) -> Iterator[int]:
         """Cut some steps into those whose rows are on the device together; yields how many to do now."""
         if not self.staged:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from fastnn.backends.gpu.lowering import REGISTERS, Launch, Target, lowers, workers
+from fastnn.backends.gpu.lowering import REGISTERS, Launch, Table, Target, blocks_of_rows, lowers
 from fastnn.ops.loss_reference import SUMS
 
 #: For the elementwise losses the attributes that are settings a, b, c.
@@ -59,9 +59,8 @@ def _columns(instruction: Any, target: Target, loss: str, settings: Sequence[flo
     arguments = (
         REGISTERS, o.target, o.prediction, o.weight, o.gradient, o.rows, k, o.scale, o.mean, each, a, b, c,
     )  # fmt: skip
-    warp, grid = workers(k, target.rows)
-    variant = target.variant("losses", LOSS=f"LOSS_{loss}", WARP=warp, **macros)
-    return Launch(variant, "columns", grid, arguments)
+    variant = target.variant("losses", LOSS=f"LOSS_{loss}", **macros)
+    return Launch(variant, "columns", blocks_of_rows(k, target.rows), arguments)
 
 
 @lowers(*with_gradients(*_PLAIN))
@@ -91,23 +90,14 @@ def lower_binary_focal(instruction: Any, target: Target) -> Sequence[Launch]:
 
 @lowers(*with_gradients("quantile"))
 def lower_quantile(instruction: Any, target: Target) -> Sequence[Launch]:
-    """Lower the pinball loss: a launch for each quantile."""
+    """Lower the pinball loss of one level, or of several with their predictions side by side."""
     levels = tuple(map(float, instruction.attrs["quantiles"]))
     if len(levels) == 1:
         return [_columns(instruction, target, "quantile", levels)]
     o = operands(instruction)
-    kt = o.target.spec.size
-    warp, grid = workers(kt, target.rows)
-    return [
-        Launch(
-            target.variant("losses", WARP=warp), "quantile", grid,
-            (
-                REGISTERS, o.target, o.prediction, o.weight, o.gradient, o.rows, o.prediction.spec.size, kt,
-                o.scale, o.mean, level, number * kt,
-            ),
-        )
-        for number, level in enumerate(levels)
-    ]  # fmt: skip
+    k = o.prediction.spec.size
+    arguments = (REGISTERS, *o[:5], Table(levels, "float64"), k, o.target.spec.size, o.scale, o.mean)
+    return [Launch(target.variant("losses"), "quantile", blocks_of_rows(k, target.rows), arguments)]
 
 
 @lowers(*with_gradients(*_ROWWISE))
@@ -117,8 +107,7 @@ def lower_rowwise(instruction: Any, target: Target) -> Sequence[Launch]:
     sizes = (o.prediction.spec.size, o.target.spec.size)
     arguments = (REGISTERS, *o[:5], *sizes, o.scale, o.mean)
     name = instruction.op.removesuffix("_grad")
-    warp, grid = workers(o.target.spec.size, target.rows)
-    return [Launch(target.variant("losses_rowwise", WARP=warp), name, grid, arguments)]
+    return [Launch(target.variant("losses_rowwise"), name, blocks_of_rows(sizes[0], target.rows), arguments)]
 
 
 @lowers(*with_gradients(*_CLASSES))
@@ -135,5 +124,5 @@ def lower_classes(instruction: Any, target: Target) -> Sequence[Launch]:
     arguments = (
         REGISTERS, *targets, o.prediction, o.weight, o.gradient, o.rows, k, o.scale, o.mean, *settings,
     )  # fmt: skip
-    warp, grid = workers(k, target.rows)
-    return [Launch(target.variant("loss_classes", FOCAL=int(focal), WARP=warp), name, grid, arguments)]
+    variant = target.variant("loss_classes", FOCAL=int(focal))
+    return [Launch(variant, name, blocks_of_rows(k, target.rows), arguments)]

@@ -147,14 +147,9 @@ def blocks(elements: int, block: int = BLOCK, most: int = 1 << 16) -> tuple[int]
     return (max(1, min(-(-elements // block), most)),)
 
 
-#: Rows of so many columns are worked on by a warp: a thread a row would read lanes a row apart.
-WARP_COLUMNS = 8
-
-
-def workers(columns: int, rows: int) -> tuple[int, tuple[int]]:
-    """Return the macro WARP of ``cuda/rows.cu`` for rows of so many columns, and the grid."""
-    warp = columns >= WARP_COLUMNS
-    return int(warp), blocks(rows * (32 if warp else 1))
+def blocks_of_rows(columns: int, rows: int) -> tuple[int]:
+    """Return a grid of as many lanes a row as ``cuda/rows.cu`` has for rows of so many columns."""
+    return blocks(rows * min(1 << (columns - 1).bit_length(), 32))
 
 
 _table: Lowerings[Launch] = Lowerings("GPU")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastnn.backends.gpu.lowering import REGISTERS, Launch, Target, lowers, workers
+from fastnn.backends.gpu.lowering import REGISTERS, Launch, Target, lowers
 
 _TERMS = {"metric_binary_accuracy": 0, "metric_mean_squared_error": 1, "metric_mean_absolute_error": 2}
 
@@ -29,5 +29,4 @@ def lower_classes(instruction: Any, target: Target) -> Sequence[Launch]:
     expected, prediction, weight = _operands(instruction)
     targets = (expected, None) if "sparse" in instruction.op else (None, expected)
     arguments = (REGISTERS, *targets, prediction, weight, *instruction.outputs, prediction.spec.size)
-    warp, _ = workers(prediction.spec.size, target.rows)
-    return [Launch(target.variant("metrics", WARP=warp), "metric_hits", (1,), arguments)]
+    return [Launch(target.variant("metrics"), "metric_hits", (1,), arguments)]

@@ -10,12 +10,11 @@ import numpy as np
 from fastnn.backends.gpu import fused, kernels, resident
 from fastnn.backends.gpu.compile import Variant
 from fastnn.backends.gpu.eager import ArrayRef, Call
-from fastnn.backends.gpu.lowering import WARP_COLUMNS, Launch, Target
+from fastnn.backends.gpu.lowering import Launch, Target
 from fastnn.ops import registry
 from fastnn.ops.activations import ELEMENTWISE
 from fastnn.ops.bookkeeping import METRICS
 from fastnn.ops.dispatch import input_names
-from fastnn.ops.losses import LOSSES
 from fastnn.ops.registry import INTEGER_NAMES, PARAMETER_NAMES, Spec
 from fastnn.ops.schedules import RATES
 from fastnn.program import PartSource
@@ -40,7 +39,6 @@ RULES: tuple[tuple[str, dict[str, bool], int], ...] = (
     ("radam", {}, 2),
     ("lion", {}, 1),
 )
-_LOSSES = {*LOSSES, *(f"{name}_grad" for name in LOSSES)}
 _ROW, _LABEL, _FLAT = Spec((3,)), Spec((1,), kind="int"), Spec((12,), rows=False)
 
 
@@ -98,18 +96,7 @@ def _samples(name: str) -> Iterator[Call]:
             for label, array in zip(input_names(op, len(arrays)), arrays, strict=True)
         ]
         attrs = op.complete(sample.attrs)
-        names = input_names(op, len(arrays))
-        for one in [specs, _wide(specs, names)] if name in _LOSSES else [specs]:
-            yield _call(name, one, op.shape(one, attrs), attrs)
-
-
-def _wide(specs: Sequence[Spec], names: Sequence[str]) -> list[Spec]:
-    """Return the specs with so many columns that a warp takes a row; weights have one."""
-    return [
-        spec if spec.kind == "int" or not spec.shape or name == "weight"
-        else Spec((*spec.shape[:-1], spec.shape[-1] * WARP_COLUMNS))
-        for spec, name in zip(specs, names, strict=True)
-    ]  # fmt: skip
+        yield _call(name, specs, op.shape(specs, attrs), attrs)
 
 
 def _dense() -> Iterator[Call]:
@@ -141,9 +128,8 @@ def _data() -> Iterator[Call]:
     yield _call("slice", [integers], [_LABEL], {"start": 0})
     yield _call("concatenate", [_LABEL, _LABEL], [integers], {})
     for name in METRICS:
-        for row in (_ROW, Spec((WARP_COLUMNS,))):
-            target = _LABEL if "sparse" in name else row
-            yield _call(name, [target, row], [Spec((), rows=False)], {})
+        target = _LABEL if "sparse" in name else _ROW
+        yield _call(name, [target, _ROW], [Spec((), rows=False)], {})
     statistics = [Spec((3,), rows=False)] * 4
     yield _call("batch_norm_update", statistics, [], {"momentum": 0.99})
 

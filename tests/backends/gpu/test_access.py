@@ -1,6 +1,7 @@
 """How hot kernels meet memory: at least 80 % of the fewest sectors, hardly a bank conflict; as they run."""
 
 import collections
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from fastnn.backends.gpu.lowering import Target
 from fastnn.backends.gpu.registers import COUNT, INDEX
 from fastnn.models import Sequential
 from fastnn.ops import registry
+from fastnn.ops.losses import LOSSES
 from fastnn.ops.registry import Spec
 from fastnn.program import PartSource
 
@@ -139,9 +141,18 @@ def hold(found):
             assert one.efficiency >= LEAST, f"{one.efficiency:.0%} of the fewest sectors: {one}"
 
 
-def call_of(op, make=lambda spec, wide: None):
-    """Return the instruction of a hot op."""
+def narrowed(spec, columns):
+    """Return a spec of rows with so many columns in the place of UNITS."""
+    if not spec.rows or not spec.shape or spec.kind != "float":
+        return spec
+    return Spec((2 * columns if spec.size == 2 * UNITS else columns,))
+
+
+def call_of(op, make=lambda spec, wide: None, columns=UNITS):
+    """Return the instruction of a hot op, on rows of so many columns where it has those of UNITS."""
     inputs, attrs, *outputs = HOT[op]
+    if columns != UNITS:
+        inputs = [narrowed(spec, columns) for spec in inputs]
     if op in registry.names():
         attrs = registry.get(op).complete(attrs)
     outputs = outputs[0] if outputs else registry.get(op).shape(inputs, attrs)
@@ -150,20 +161,32 @@ def call_of(op, make=lambda spec, wide: None):
     return Call(op, tuple(refs[: len(inputs)]), tuple(refs[len(inputs) :]), attrs)
 
 
-def filled(fake, spec, wide=False):
+def filled(fake, spec, wide=False, dtype="float32"):
     """Return device memory for a spec, with what an op of its kind may read."""
     size = (ROWS if spec.rows else 1) * spec.size
     if spec.kind == "index":
         return fake.asarray(rng.permutation(ROWS))
     if spec.kind == "int":
         return fake.asarray(rng.integers(0, 10, size).astype(np.int32))
-    return fake.asarray(rng.uniform(0.1, 0.9, size).astype(np.float64 if wide else np.float32))
+    return fake.asarray(rng.uniform(0.1, 0.9, size).astype(np.float64 if wide else dtype))
 
 
 @pytest.mark.parametrize("op", HOT)
 def test_hot_ops_are_coalesced(fake_cupy, op):
     found = launched(fake_cupy, call_of(op, lambda spec, wide: filled(fake_cupy, spec, wide)))
     hold([one for one in found if ("updates", one.kernel) not in NOT_HOT and one.kernel != "multiplier_of"])
+
+
+#: Losses and metrics of rows that the lanes of a warp share.
+SHARED = [op for op in HOT if op.removesuffix("_grad") in LOSSES or op.startswith("metric_")]
+
+
+@pytest.mark.parametrize("op", SHARED)
+def test_rows_of_few_columns_are_coalesced(fake_cupy, op):
+    """Whatever they hold: threads a row apart would touch the same sectors again for each column."""
+    for columns, dtype in itertools.product((1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 20, 32), ("float32", "float64")):
+        call = call_of(op, lambda spec, wide, dtype=dtype: filled(fake_cupy, spec, wide, dtype), columns)
+        hold(launched(fake_cupy, call, dtype))
 
 
 def test_every_kernel_is_held_or_has_a_reason():

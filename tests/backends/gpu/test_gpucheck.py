@@ -45,8 +45,12 @@ def small(monkeypatch):
     monkeypatch.setattr(gpu_trainings.check_trainings, "__defaults__", (trainings, False))
     monkeypatch.setattr(rates, "MOST_LAUNCHES", 2)
     monkeypatch.setattr(gpucheck, "PRODUCTS", ((33, 5, 7),))
-    monkeypatch.setattr(gpucheck, "ROWS_QUICK", 64)
-    monkeypatch.setattr(gpucheck, "UPDATED_QUICK", 1000)
+    for name, size in {"ROWS": 64, "UPDATED": 1000}.items():
+        monkeypatch.setattr(gpucheck, name, size)
+        monkeypatch.setattr(gpucheck, f"{name}_QUICK", size)
+    for name, count in {"MOST_ROWS": 512, "SHORT": 1, "LONG": 2}.items():
+        monkeypatch.setattr(gpu_trainings, name, count)
+    monkeypatch.setattr(expected, "STEPS", expected.STEPS[1:3])
     cases = rates.cases
     monkeypatch.setattr(rates, "cases", lambda rows: [c for c in cases(rows) if c.op in OPS][:2])
 
@@ -76,13 +80,16 @@ def sources_afterwards():
 
 # --------------------------------------------------------------------------- the command
 @pytest.mark.slow  # where its kernels are compiled first
-def test_the_command_prints_errors_speed_and_success(gpu, small, capsys, tmp_path):
-    assert cli.main(["gpucheck", "--quick", "--all"]) == 0
+@pytest.mark.parametrize("quick", [["--quick"], []], ids=str)
+def test_the_command_prints_errors_speed_and_success(gpu, small, capsys, tmp_path, quick):
+    assert cli.main(["gpucheck", *quick, "--all"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"fastnn {fastnn.__version__} on Stand-in: compute capability 80")
     for line in (*gpucheck.GROUPS.values(), *OPS, "2-3-2, full batch", "a launch", "cuBLAS", "adam"):
         assert line in out
     assert "FAIL" not in out and "checks passed, in" in out
+    for line in ("training steps, beside the plan", "circles, batch 128", "45-64-64-1, batch 32"):
+        assert (line in out) == (not quick)
     assert json.loads(first_use.marker(tmp_path).read_text()) == {"failures": []}
 
 
@@ -151,6 +158,25 @@ def test_a_training_that_differs_is_found(gpu, monkeypatch):
     monkeypatch.setattr(gpu_trainings, "train", other_launches)
     agreed, bits = gpu_trainings.check_trainings([training], quick=True)
     assert agreed.ok and not bits.ok and "without graphs" in bits.case
+
+
+def test_cublas_takes_a_layer_of_a_network_that_is_trained(gpu, monkeypatch):
+    (training,) = [one for one in gpu_trainings.TRAININGS if one.name.startswith("64 wide")]
+    monkeypatch.setattr(gpu_trainings, "REGIMES", ("library",))
+    products = []
+    multiply = gpu.matmul
+    monkeypatch.setattr(
+        gpu, "matmul", lambda a, b, out: products.append(out.shape) or multiply(a, b, out=out)
+    )
+    checks = list(gpu_trainings.check_trainings([training]))
+    assert [(check.case, check.ok) for check in checks] == [
+        ("library, CPU", True),
+        ("library, without graphs", True),
+    ]
+    assert {(48, 64), (64, 64)} <= set(products)
+    monkeypatch.setattr(gpu, "matmul", lambda a, b, out: multiply(a, b + b * 1e-2, out=out))
+    agreed, _ = gpu_trainings.check_trainings([training])
+    assert not agreed.ok
 
 
 def test_a_step_of_the_plan_is_timed_as_fit_runs_it(gpu, monkeypatch):

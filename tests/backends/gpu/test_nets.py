@@ -158,10 +158,11 @@ def test_captured_and_eager_are_the_same_bits(opened, regime):
     assert largest(captured, eager) == 0.0 and history == log
 
 
-def test_cublas_takes_the_dense_layers_of_a_net(opened):
+@pytest.mark.parametrize(("width", "batch"), [(66, BATCH), (96, 37), (129, 41)])
+def test_cublas_takes_the_dense_layers_of_a_net(opened, width, batch):
     """Regime C: products by cuBLAS where they are large, all else by the kernels of the ops."""
-    build = functools.partial(skip, 66)
-    weights, history = opened.fit(build, BOTH, SIGN, regime="library")
+    build = functools.partial(skip, width)
+    weights, history = opened.fit(build, BOTH, SIGN, regime="library", batch_size=batch)
     session = opened.trained
     products = [bound for bound in session._steps if isinstance(bound[0], library.BoundProduct)]
     assert len(products) == 3  # forward, dx and dw of the layer that the skip goes around
@@ -170,7 +171,7 @@ def test_cublas_takes_the_dense_layers_of_a_net(opened):
     few, many = counted(session, 1), counted(session, 4)
     for what in ("allocs", "syncs", "h2d", "d2h", "graph_launches"):
         assert many.get(what, 0) == few.get(what, 0), what
-    expected, log = opened.fit(build, BOTH, SIGN, "cpu")
+    expected, log = opened.fit(build, BOTH, SIGN, "cpu", batch_size=batch)
     assert largest(weights, expected) < 1e-12
     np.testing.assert_allclose(history["loss"], log["loss"], rtol=1e-6)
 

@@ -6,8 +6,9 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
        const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
        double scale, int mean, real a, real b, real alpha, real gamma) {
+    Lanes row(r, k);
     EACH_ROW(i) {
-        const real loss = logits_row(labels, t, p, d, i, k, a, b, row_factor(r, w, scale, mean, i));
+        const real loss = logits_row(row, labels, t, p, d, i, k, a, b, row_factor(r, w, scale, mean, i));
         if (FIRST_LANE) rows[i] = loss;
     }
 }
@@ -36,6 +37,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 shares(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
        const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
        double scale, int mean, real a, real b, real alpha, real gamma) {
+    Lanes row(r, k);
     EACH_ROW(i) {
         const long long at = i * k;
         real total = 0, radial = 0, own = 0;
@@ -65,9 +67,10 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 focal_logits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ t,
              const real* __restrict__ p, const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k,
              double scale, int mean, real a, real b, real alpha, real gamma) {
+    Lanes row(r, k);
     EACH_ROW(i) {
         const long long at = i * k;
-        const real top = best_of_row(p + at, k).value;
+        const real top = best_of_row(row, p + at, k).value;
         real total = 0, own = 0, sum = 0;
         OVER_COLUMNS(j, k) total += F(exp)(p[at + j] - top);
         const real shift = top + F(log)(OVER_ROW(total));

@@ -7,12 +7,13 @@ __device__ __forceinline__ real share_of(const int* __restrict__ labels, const r
 }
 
 // Softmax and cross-entropy of one row in one, never the logarithm of a rounded probability: the row at `i` of k
-// logits p; its loss, and (d not null) the gradient times f.
-__device__ __forceinline__ real logits_row(const int* __restrict__ labels, const real* __restrict__ t,
+// logits p, by who works on it (rows.cu); its loss, and (d not null) the gradient times f.
+template <class Row>
+__device__ __forceinline__ real logits_row(const Row& row, const int* __restrict__ labels, const real* __restrict__ t,
                                            const real* __restrict__ p, real* __restrict__ d, long long i, int k, real a,
                                            real b, real f) {
     const long long at = i * k;
-    const real top = best_of_row(p + at, k).value;
+    const real top = best_of_row(row, p + at, k).value;
     real own = 0, total = 0, mass = 0;
     OVER_COLUMNS(j, k) {
         const real z = p[at + j] - top, share = share_of(labels, t, i, k, j, a, b);

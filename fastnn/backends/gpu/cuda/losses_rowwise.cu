@@ -9,6 +9,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 categorical_hinge(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
                   const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
                   int mean) {
+    Lanes row(r, k);
     EACH_ROW(i) {
         const long long at = i * k;
         Best rival = {((real)1 - t[at]) * p[at], 0};
@@ -18,12 +19,15 @@ categorical_hinge(const long long* __restrict__ r, const real* __restrict__ t, c
             own += t[at + j] * p[at + j];
             if (v > rival.value) { rival.value = v; rival.at = j; }
         }
-        rival = best_of_lanes(rival);
+        rival = best_of_lanes(row, rival);
         const real raw = rival.value - OVER_ROW(own) + (real)1, loss = raw < (real)0 ? (real)0 : raw;
         if (FIRST_LANE) rows[i] = loss;
         if (d) {
             const real f = loss > (real)0 ? row_factor(r, w, scale, mean, i) : (real)0;
-            OVER_COLUMNS(j, k) d[at + j] = ((j == rival.at ? (real)1 - t[at + j] : (real)0) - t[at + j]) * f;
+            OVER_COLUMNS(j, k) {
+                const real ti = t[at + j];
+                d[at + j] = ((j == rival.at ? (real)1 - ti : (real)0) - ti) * f;
+            }
         }
     }
 }
@@ -32,6 +36,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 cosine_similarity(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
                   const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
                   int mean) {
+    Lanes row(r, k);
     EACH_ROW(i) {
         const long long at = i * k;
         real a = 0, b = 0, dot = 0;
@@ -55,25 +60,32 @@ cosine_similarity(const long long* __restrict__ r, const real* __restrict__ t, c
     }
 }
 
-// Predictions are kt means, then kt log-variances.
+// Predictions are kt means, then kt log-variances. A lane has one of these k columns and reads its counterpart, so all
+// lanes together read whole rows; of rows that they cannot hold at once it has a mean and the log-variance with it.
 extern "C" __global__ void __launch_bounds__(256, 1)
 gaussian_nll(const long long* __restrict__ r, const real* __restrict__ t, const real* __restrict__ p,
              const real* __restrict__ w, real* __restrict__ d, real* __restrict__ rows, int k, int kt, double scale,
              int mean) {
     const real each = (real)(1.0 / (double)kt);
+    const bool apart = k <= 32;
+    Lanes row(r, k);
     EACH_ROW(i) {
         const real f = row_factor(r, w, scale, mean, i) * each;
         real total = 0;
-        OVER_COLUMNS(j, kt) {
-            const real s = p[i * k + kt + j], error = p[i * k + j] - t[i * kt + j];
+        OVER_COLUMNS(j, apart ? k : kt) {
+            const real own = p[i * k + j], other = p[i * k + (j + kt) % k], ti = t[i * kt + j % kt];
+            const bool first = j < kt;
+            const real s = first ? other : own, error = (first ? own : other) - ti;
             const bool low = s < LOG_MIN_VARIANCE;
             const real e = F(exp)(low ? s - LOG_MIN_VARIANCE : -s);
             const real inverse = low ? (real)1 / MIN_VARIANCE : e, ratio = low ? e : (real)1;
             const real d_mean = error * inverse, square = error * d_mean;
-            total += (real)0.5 * ((low ? LOG_MIN_VARIANCE : s) + square);
+            const real value = (real)0.5 * ((low ? LOG_MIN_VARIANCE : s) + square);
+            const real d_log = (real)0.5 * ((real)1 - square) * ratio;
+            total += first ? value : (real)0;
             if (d) {
-                d[i * k + j] = d_mean * f;
-                d[i * k + kt + j] = (real)0.5 * ((real)1 - square) * ratio * f;
+                d[i * k + j] = (first ? d_mean : d_log) * f;
+                if (!apart) d[i * k + kt + j] = d_log * f;
             }
         }
         total = OVER_ROW(total);

@@ -36,17 +36,14 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 metric_hits(const long long* __restrict__ r, const int* __restrict__ labels, const real* __restrict__ target,
             const real* __restrict__ prediction, const real* __restrict__ weight, double* __restrict__ sum, int units) {
     double total = 0;
-#if WARP
-    for (long long i = threadIdx.x >> 5; i < r[R_ROWS]; i += 8) {
-#else
-    for (long long i = threadIdx.x; i < r[R_ROWS]; i += 256) {
-#endif
+    Lanes row(r, units);
+    EACH_ROW(i) {
         const real* __restrict__ p = prediction + i * units;
         double bad = 0;                                                       // NaN if one of the row is
         OVER_COLUMNS(j, units) bad += p[j] == p[j] ? 0.0 : (double)p[j];
         bad = OVER_ROW(bad);
-        const int guess = best_of_row(p, units).at;
-        const int answer = labels ? labels[i] : best_of_row(target + i * units, units).at;
+        const int guess = best_of_row(row, p, units).at;
+        const int answer = labels ? labels[i] : best_of_row(row, target + i * units, units).at;
         double value = bad == bad ? (guess == answer ? 1.0 : 0.0) : bad;
         if (weight) { const double w = (double)weight[i]; value = w != 0 ? value * w : 0.0; }
         if (FIRST_LANE) total += value;

@@ -27,10 +27,10 @@ __device__ __forceinline__ double row_value(const Tile& s, int i, real loss) {
     const real* t = s.v + target_at() + i * SN;
     double v = 0;
     if constexpr (KIND == SUM_categorical_accuracy || KIND == SUM_sparse_categorical_accuracy) {
-        const int answer = KIND == SUM_sparse_categorical_accuracy ? s.label[i] : best_of_row(t, N).at;
+        const int answer = KIND == SUM_sparse_categorical_accuracy ? s.label[i] : best_of_row(Alone(), t, N).at;
         real bad = y[0];
         for (int j = 1; j < N; ++j) bad = y[j] == y[j] ? bad : y[j];
-        v = bad == bad ? (best_of_row(y, N).at == answer ? 1.0 : 0.0) : (double)bad;
+        v = bad == bad ? (best_of_row(Alone(), y, N).at == answer ? 1.0 : 0.0) : (double)bad;
     } else {
         for (int j = 0; j < N; ++j) {
             const double d = (double)y[j] - (double)t[j];
@@ -67,7 +67,7 @@ __device__ __forceinline__ void loss_tile(Tile& s, const long long* r, const Set
             const real mean = (real)(set.ints[ITEMS * LAYER_INTS] ? c[0] / (double)r[R_BATCH] : c[0]);
             const real* t = s.v + target_at() + i * SN;
 #if SOFTMAX
-            const real top = best_of_row(z, N).value;
+            const real top = best_of_row(Alone(), z, N).value;
             real mass = 0;
             for (int j = 0; j < N; ++j) mass += F(exp)(z[j] - top);
             const real part = (real)1 / mass;
@@ -76,7 +76,7 @@ __device__ __forceinline__ void loss_tile(Tile& s, const long long* r, const Set
             const real* at = ON_LOGITS ? z : y;
 #if CLASSES
             const real factor = weighted ? mean * s.weight[i] : mean;
-            loss = logits_row(CLASSES == 2 ? s.label + i : (const int*)0, t, at, d, 0, N, (real)c[2], (real)c[3], factor);
+            loss = logits_row(Alone(), CLASSES == 2 ? s.label + i : (const int*)0, t, at, d, 0, N, (real)c[2], (real)c[3], factor);
 #else
             const real each = (real)c[1], factor = weighted ? mean * each * s.weight[i] : mean * each;
             for (int j = 0; j < N; ++j) {
