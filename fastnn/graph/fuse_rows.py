@@ -22,7 +22,7 @@ def fuse_rows(graph: Graph) -> None:
 
 
 def _take_masks(graph: Graph) -> None:
-    """Make activations' gradients ``activation_backward (dy, saved, (mask))``, the mask dropout's after it."""
+    """Make activations' gradients ``activation_backward (dy, saved, (mask))``, of the dropout after it."""
     consumers = graph.consumers()
     removed: set[int] = set()
     for node in graph.nodes:

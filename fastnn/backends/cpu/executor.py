@@ -26,8 +26,6 @@ from fastnn.random import shuffle_sides
 
 #: Programs may read the caller's arrays where they are, and be laid out in (units, rows).
 IN_PLACE = True
-#: Sessions may be handed other arrays between two steps.
-REBINDS = True
 ALIGN = 64
 #: Rows of an epoch whose end is not known yet.
 MOST_ROWS = 1 << 60
