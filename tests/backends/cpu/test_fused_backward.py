@@ -249,7 +249,8 @@ def test_layers_over_inner_axes():
         network.graph.inputs[0].spec = network.x.spec = Spec((3, 20))
         h = network.drop(network.emit("relu", network.emit("dense", network.x, *network.layer(24, 20))))
         h = network.emit("tanh", network.emit("dense", h, *network.layer(17, 24)))
-        return network, network.emit("dense", h, *network.layer(1, 17))
+        h = network.emit("reduce_sum", network.emit("dense", h, *network.layer(1, 17)))
+        return network, network.emit("dense", h, *network.layer(2, 3))
 
     ops, _ = check(make, narrow=False)
     assert "dropout" not in ops and ops.count("activation_backward") == 1
