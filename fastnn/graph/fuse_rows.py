@@ -1,7 +1,7 @@
 """Fusions for blocks of (rows, units): one pass over activations where several ops ask for one each.
 
-Only for executors that know their results: the op ``activation_backward``, a `dense_dx` with more than two
-inputs.
+Only for executors that know what comes of it: ``activation_backward``, with inputs ``(dy, saved, (mask))``
+and outputs ``(dx, (db))``; a `dense_dx` that ends in one; a `dense` that ends in dropout.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def fuse_rows(graph: Graph) -> None:
 
 
 def _take_masks(graph: Graph) -> None:
-    """Make activations' gradients ``activation_backward (dy, saved, (mask))``, of the dropout after it."""
+    """Make an activation's gradient an ``activation_backward``, and that of dropout after it as well."""
     consumers = graph.consumers()
     removed: set[int] = set()
     for node in graph.nodes:
@@ -37,11 +37,8 @@ def _take_masks(graph: Graph) -> None:
             continue
         dy, saved = product.inputs[0], node.inputs[1]
         removed.add(id(product))
-        if (
-            dropout.op == "dropout"
-            and saved is dropout.inputs[0]
-            and is_plain_relu(name, node.attrs["activation_attrs"])
-        ):
+        relu = is_plain_relu(name, node.attrs["activation_attrs"]) and saved is dropout.inputs[0]
+        if relu and dropout.op == "dropout":
             # Dropout's output is positive where it kept a positive number: it says all that the mask says.
             node.inputs = (dy, dropout.outputs[0])
             node.attrs["factor"] = 1.0 / (1.0 - dropout.attrs["rate"])
@@ -105,12 +102,7 @@ def _take_dropouts(graph: Graph) -> None:
     removed: set[int] = set()
     for node in graph.nodes:
         maker = node.inputs[0].producer if node.op == "dropout" else None
-        if (
-            maker is None
-            or maker.op != "dense"
-            or "dropout" in maker.attrs
-            or maker.inputs[1].spec.shape[1] == 1
-        ):
+        if maker is None or maker.op != "dense" or maker.inputs[1].spec.shape[1] == 1:
             continue
         dropped, mask = node.outputs
         alone = consumers[node.inputs[0].number] == [node] and "dropout" not in maker.attrs

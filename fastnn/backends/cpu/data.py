@@ -6,6 +6,7 @@ import numpy as np
 
 from fastnn.backends.cpu.jit import inline_math, matrix, prefetch, prefetch_later, vector
 from fastnn.backends.cpu.lowering import SCRATCH, InputStride, Row, Target, lowers
+from fastnn.backends.cpu.order import feistel, inverse_of, shuffled
 from fastnn.backends.cpu.registers import KEYS, ROW_POSITION, ROWS, SHUFFLE, SIDE_A, SIDE_B, TOTAL, at
 from fastnn.random import (
     PHILOX_INCREMENTS,
@@ -18,38 +19,6 @@ from fastnn.random import (
 _I64, _U64, _U32 = np.int64, np.uint64, np.uint32
 #: Tables from this size on are not in the nearest caches when a row is wanted.
 FAR_BYTES = 1 << 19
-
-
-@inline_math
-def _mix(value, key):
-    """Scramble 32 bits; twin of ``fastnn.random._mix``."""
-    h = value ^ key
-    h ^= h >> _U32(16)
-    h = _U32(h * _U32(0x85EBCA6B))
-    h ^= h >> _U32(13)
-    h = _U32(h * _U32(0xC2B2AE35))
-    return h ^ (h >> _U32(16))
-
-
-@inline_math
-def _turn(side, other, key, modulus):
-    moved = _U32(side + _U32((_U64(_mix(other, key)) * _U64(modulus)) >> _U64(32)))
-    return min(moved, _U32(moved - modulus))  # the difference wraps round where nothing is to be taken off
-
-
-@inline_math
-def _feistel(index, a, b, inverse, k0, k1, k2, k3):
-    """Move one position; twin of ``fastnn.random._feistel``. `inverse` is (2**32 - 1) // a."""
-    # A product by 2**32 / a is the quotient, or one less: integer division has no vector form.
-    right = _U32((_U64(index) * _U64(inverse)) >> _U64(32))
-    left = _U32(index - right * a)
-    right = _U32(right + _U32(left >= a))
-    left = min(left, _U32(left - a))
-    right = _turn(right, left, k0, b)
-    left = _turn(left, right, k1, a)
-    right = _turn(right, left, k2, b)
-    left = _turn(left, right, k3, a)
-    return _U32(right * a + left)
 
 
 @inline_math
@@ -87,29 +56,6 @@ def shuffle_key(seed, epoch, number):
     return _I64(word)
 
 
-@inline_math
-def _inverse(a):
-    """Return ``(2**32 - 1) // a`` for a side of at most 2**17: no quotient is rounded up to an integer."""
-    return _U32(np.float64(0xFFFFFFFF) / np.float64(a))
-
-
-@inline_math
-def _shuffled(rows, n, first, r):
-    """Write where positions `first` and on come from; returns the largest, which may be outside the table.
-
-    `rows` has 32 bits a number, as all that is computed: 0.25 us for 128 rows, 0.32 where the loop has 64.
-    """
-    start, a, b = _U32(first), _U32(r[SIDE_A]), _U32(r[SIDE_B])
-    inverse = _inverse(r[SIDE_A])
-    k0, k1, k2, k3 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2]), _U32(r[KEYS + 3])
-    largest = _U32(0)
-    for i in range(n):
-        row = _feistel(_U32(start + _U32(i)), a, b, inverse, k0, k1, k2, k3)
-        largest = max(largest, row)
-        rows[i] = row
-    return largest
-
-
 def order(dtype):
     """Row numbers of this block: q = [order, scratch]."""
     assert SHUFFLE_ROUNDS == 4
@@ -122,18 +68,18 @@ def order(dtype):
                 rows[i] = first + i
             return
         found, total = vector(q[3], n, np.uint32), _U32(r[TOTAL])
-        largest = _shuffled(found, n, first, r)
+        largest = shuffled(found, n, first, r)
         for i in range(n):
             rows[i] = found[i]
         if largest >= total:  # rare: less than one row in sqrt(total)
             a, b = _U32(r[SIDE_A]), _U32(r[SIDE_B])
-            inverse = _inverse(r[SIDE_A])
+            inverse = inverse_of(r[SIDE_A])
             k0, k1, k2, k3 = _U32(r[KEYS]), _U32(r[KEYS + 1]), _U32(r[KEYS + 2]), _U32(r[KEYS + 3])
             for i in range(n):
                 if found[i] >= total:
-                    row = _feistel(found[i], a, b, inverse, k0, k1, k2, k3)
+                    row = feistel(found[i], a, b, inverse, k0, k1, k2, k3)
                     while row >= total:
-                        row = _feistel(row, a, b, inverse, k0, k1, k2, k3)
+                        row = feistel(row, a, b, inverse, k0, k1, k2, k3)
                     rows[i] = row
 
     return kernel
@@ -153,7 +99,7 @@ def fetch_ahead(source):
         if r[SHUFFLE] == 0 or n <= 0 or r[TOTAL] * row_bytes < FAR_BYTES:
             return
         rows = vector(q[3], n, np.uint32)
-        _shuffled(rows, n, first, r)
+        shuffled(rows, n, first, r)
         last = r[TOTAL] - 1
         for i in range(n):
             place = q[1] + min(_I64(rows[i]), last) * row_bytes

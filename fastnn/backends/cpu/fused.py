@@ -133,7 +133,7 @@ def _backward(build, instruction, target: Target, mask) -> Row:
         "mask": bool(mask),
         "factor": "factor" in attrs,
         "sums": len(instruction.outputs) > 1,
-        "in place": (dy.region, dy.offset) == (dx.region, dx.offset),
+        "in place": build is backward_rows and dy._replace(spec=dx.spec) == dx,
     }
     options = [option for option, on in chosen.items() if on]
     units = dx.spec.shape[-1] if dx.spec.shape else 1

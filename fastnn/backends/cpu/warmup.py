@@ -104,10 +104,10 @@ def _passes(attrs: dict, target: Target) -> Iterator[Row]:
             specs = [row, Spec((3, 3), rows=False), *biases]
             yield from kernels.lower(_call("dense", specs, [row], dropped), target)
     for mask, factor in keeping:
-        for sums in ([], [bias]):
-            for op, before in (("activation_backward", [row]), ("dense_dx", column)):
-                call = _call(op, [*before, row, *mask], [row, *sums], {**attrs, **factor})
-                yield from kernels.lower(call, target)
+        for op, before in (("activation_backward", [row]), ("dense_dx", column)):
+            yield from kernels.lower(
+                _call(op, [*before, row, *mask], [row, bias], {**attrs, **factor}), target
+            )
 
 
 def _data(target: Target) -> Iterator[Row]:

@@ -243,13 +243,29 @@ def test_a_gradient_with_two_readers_is_not_written_over():
     assert ops.count("activation_backward") == 2
 
 
+@pytest.mark.parametrize("dropout", [False, True])
+def test_a_gradient_of_two_activations_is_made_apart(dropout):
+    """The sum of two activations gives both the same gradient, that of the product or of dropout."""
+
+    def make():
+        network = Network(20)
+        a, b = (network.emit("dense", network.x, *network.layer(20, 20)) for _ in range(2))
+        h = network.emit("add", network.emit("tanh", a), network.emit("relu", b))
+        h = network.drop(h) if dropout else h
+        return network, network.emit("dense", h, *network.layer(1, 20))
+
+    ops, _ = check(make, narrow=False)
+    assert ops.count("activation_backward") == 2 and ("multiply" in ops) is dropout
+
+
 def test_layers_over_inner_axes():
     def make():
         network = Network(3)
         network.graph.inputs[0].spec = network.x.spec = Spec((3, 20))
         h = network.drop(network.emit("relu", network.emit("dense", network.x, *network.layer(24, 20))))
         h = network.emit("tanh", network.emit("dense", h, *network.layer(17, 24)))
-        return network, network.emit("dense", h, *network.layer(1, 17))
+        h = network.emit("reduce_sum", network.emit("dense", h, *network.layer(1, 17)))
+        return network, network.emit("dense", h, *network.layer(2, 3))
 
     ops, _ = check(make, narrow=False)
     assert "dropout" not in ops and ops.count("activation_backward") == 1
