@@ -1,12 +1,14 @@
 """Trainings that change between a team of threads and one alone: the bits are the same."""
 
 import itertools
+import os
 import threading
 import time
 
 import pytest
 from training_nets import NETS, digest
 
+from fastnn.backends.cpu import team
 from fastnn.backends.cpu.executor import Session
 from fastnn.backends.cpu.pace import Pace
 from fastnn.callbacks import LambdaCallback
@@ -100,3 +102,15 @@ def test_a_session_of_one_thread_measures_nothing(monkeypatch):
     monkeypatch.setattr(Pace, "note", lambda *a: pytest.fail("measured"))
     model, x, y, options = NETS["narrow"]()
     model.fit(x, y, verbose=0, threads=1, **options)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux' affinities")
+def test_a_helper_begins_on_another_core_and_may_use_all(monkeypatch):
+    cores, asked = os.sched_getaffinity(0), []
+    monkeypatch.setattr(team.os, "sched_setaffinity", lambda pid, mask: asked.append((pid, set(mask))))
+    here = team.core_beside(0)
+    team.move_to(team.core_beside(1))
+    first, then = asked
+    assert then == (0, cores) and first[1] <= cores and len(first[1]) == 1
+    if len(cores) > 1 and here == team.core_beside(0):  # this thread was not moved in the meantime
+        assert first[1] != {here}

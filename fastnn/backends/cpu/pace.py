@@ -39,6 +39,7 @@ class Pace:
         self._last: bool | None = None  # how the latest piece was run
         self._allowance = TRIAL_SECONDS  # of a piece: a way that has just become the faster proves itself
         self._next_trial, self._times = 0.0, FEW_TIMES
+        self._doubted = False  # the latest piece was slower than the other way's
         self._spent = (0.0, 0.0)  # seconds and rows since the way changed
         self._waking = {True: 0.0, False: 0.0}  # what the latest change to each way cost
 
@@ -67,8 +68,12 @@ class Pace:
         self.seconds_per_row[team] = rate
         other = self.seconds_per_row.get(not team)
         if other is None or (team == self.team and rate <= other):
-            self._allowance = min(2 * self._allowance, LONGEST)
+            self._allowance, self._doubted = min(2 * self._allowance, LONGEST), False
             return
+        if team == self.team and not self._doubted:  # one slow piece may be a neighbour's moment
+            self._allowance, self._doubted = TRIAL_SECONDS, True
+            return
+        self._doubted = False
         # Of the slower way, which is to be tried next, and of coming back from it.
         faster = team if rate <= other else not team
         cost = abs(self._spent[0] - self._spent[1] * other) + self._waking[faster]

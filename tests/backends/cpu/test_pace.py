@@ -57,6 +57,15 @@ def test_a_change_is_noticed():
     assert 0.5 < share < 0.76
 
 
+def test_a_moments_noise_does_not_change_the_way():
+    """Steps of 14 ms with a team and 26 alone; one of the team's pieces in twelve has steps of 40."""
+    rng = np.random.default_rng(0)
+    _, share = simulate(
+        lambda team, now: (0.04 if rng.random() < 1 / 12 else 0.014) if team else 0.026, 40, call=0.5
+    )
+    assert share > 0.75  # 0.59 where one slow piece decides
+
+
 def test_noise_costs_little():
     rng = np.random.default_rng(0)
     lost, _ = simulate(lambda team, now: 3e-4 * (1 + 0.1 * rng.random()), 10)
