@@ -306,6 +306,8 @@ def _predict(name: str, batch: int, rows: int) -> Workload:
     rivals = (*SWEEP, "numpy", "sklearn", keras, "tensorflow:step", "skorch", "thinc", "onnxruntime")
     if batch == 100:
         rivals = (*SWEEP, "numpy", "tensorflow:step", "onnxruntime")
+    elif batch > 100:  # skorch takes 15 s for a million rows, thinc 0.7
+        rivals = tuple(name for name in rivals if name not in ("skorch", "thinc"))
     return Workload(name, "random_table", rows, (20, 64, 32, 1), "relu", BCE, *ADAM, batch, kind="predict",
                     tolerance=1e-5, group="prediction", threads=(1, 2) if batch > 1_000 else (1,),
                     rivals=rivals)  # fmt: skip
