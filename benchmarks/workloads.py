@@ -301,13 +301,11 @@ def _sweep(what: str, value: float, **changes: Any) -> Workload:
 
 
 def _predict(name: str, batch: int, rows: int) -> Workload:
-    # Keras' `predict` takes 60 ms a call, whatever the rows: small batches are for its `predict_on_batch`.
-    keras = "keras" if batch > 1_000 else "keras:call"
-    rivals = (*SWEEP, "numpy", "sklearn", keras, "tensorflow:step", "skorch", "thinc", "onnxruntime")
-    if batch == 100:
-        rivals = (*SWEEP, "numpy", "tensorflow:step", "onnxruntime")
-    elif batch > 100:  # skorch takes 15 s for a million rows, thinc 0.7
-        rivals = tuple(name for name in rivals if name not in ("skorch", "thinc"))
+    rivals = (*SWEEP, "numpy", "tensorflow:step", "onnxruntime")
+    if batch == 1:  # Keras' `predict` takes 60 ms a call: few rows are for its `predict_on_batch`
+        rivals += ("sklearn", "keras:call", "skorch", "thinc")
+    elif batch > 1_000:  # skorch takes 15 s for a million rows, thinc 0.7
+        rivals += ("sklearn", "keras")
     return Workload(name, "random_table", rows, (20, 64, 32, 1), "relu", BCE, *ADAM, batch, kind="predict",
                     tolerance=1e-5, group="prediction", threads=(1, 2) if batch > 1_000 else (1,),
                     rivals=rivals)  # fmt: skip

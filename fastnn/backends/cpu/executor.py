@@ -212,9 +212,10 @@ class Session:
     ):
         self.program = program
         self._linked = linked(program)
-        self.block, self.lanes = rows_per_block(program, min(batch_size, epoch_rows))
-        self.shared = shares_products(program, min(batch_size, epoch_rows))
-        self.threads = self._team_size(threads, min(batch_size, epoch_rows))
+        rows = min(batch_size, epoch_rows)
+        self.block, self.lanes = rows_per_block(program, rows)
+        self.shared = shares_products(program, rows)
+        self.threads = self._team_size(threads, rows)
         # What earlier sessions found out holds for this one: a prediction is one step long.
         paces = self._linked.paces
         self._pace = paces.setdefault((self.lanes, self.threads), Pace()) if self.threads > 1 else None
@@ -251,12 +252,12 @@ class Session:
         scratch = _aligned(2 * 8 * self.block)
         workspace = _aligned(max(self._linked.block.workspace, self._linked.update.workspace))
         # The threads of a shared block have all in common but what they copy operands to.
-        common = arena + fixed + scratch if self.shared else 0
-        per_thread = arena + fixed + scratch + workspace - common
+        place, places = arena + fixed + scratch, 1 if self.shared else team
         lane_bytes = _aligned(program.gradients * itemsize) + ALIGN
-        memory = np.empty(common + team * per_thread + self.lanes * lane_bytes + ALIGN, np.uint8)
+        memory = np.empty(places * place + team * workspace + self.lanes * lane_bytes + ALIGN, np.uint8)
         base = -(-memory.ctypes.data // ALIGN) * ALIGN
-        self._gradients_at = base + common + team * per_thread
+        workspaces = base + places * place
+        self._gradients_at = workspaces + team * workspace
         self._lane_bytes = lane_bytes
         self._memory = memory
         if program.gradients:  # pad elements and unused parameters are never written: they must be zero
@@ -281,24 +282,26 @@ class Session:
             bases[columns[f"output{index}"]] = self._bound[f"output{index}"] = array.ctypes.data
         for index, array in enumerate(slots):
             bases[columns[f"slot{index}"]] = array.ctypes.data
-        self._link(bases, base, per_thread, (arena, fixed, scratch, workspace), common)
+        offsets = {"arena": 0, "fixed": arena, "scratch": arena + fixed}
+        self._link(bases, offsets, (base, place), (workspaces, workspace))
 
     def _link(
-        self, bases: np.ndarray, base: int, per_thread: int, sizes: tuple[int, ...], common: int
+        self, bases: np.ndarray, offsets: dict[str, int], places: tuple[int, int], workspaces: tuple[int, int]
     ) -> None:
-        """Fill the tables: one for each lane, or for each thread of a shared block."""
+        """Fill the tables: one for each lane, or for each thread of a shared block.
+
+        Of places and workspaces come the first's address and the bytes of each; `offsets` are within a place.
+        """
         columns, team = self._linked.columns, self.threads
         block, update = self._linked.block, self._linked.update
-        arena, fixed, _, workspace = sizes
         tables = team if self.shared else self.lanes
         self.tables = np.empty((tables, *block.words.shape), np.int64)
         for number in range(tables):
             thread, lane = (number, 0) if self.shared else (number * team // tables, number)
-            at = base + (0 if self.shared else thread * per_thread)
-            bases[columns["arena"]] = at
-            bases[columns["fixed"]] = at + arena
-            bases[columns["scratch"]] = at + arena + fixed
-            bases[columns["workspace"]] = base + common + (thread + 1) * per_thread - workspace
+            at = places[0] + (0 if self.shared else thread * places[1])
+            for name, offset in offsets.items():
+                bases[columns[name]] = at + offset
+            bases[columns["workspace"]] = workspaces[0] + thread * workspaces[1]
             bases[columns["gradient"]] = self._gradients_at + lane * self._lane_bytes
             bases[columns["accumulator"]] = self._sums_by_lane[lane].ctypes.data
             self.tables[number] = block.link(bases, self.block)

@@ -136,14 +136,16 @@ def test_a_bias_that_alone_is_shared_is_summed_apart():
     assert ops.count("dense_db") == 1
 
 
-def test_a_gradient_with_two_readers_is_kept():
-    def make():
-        network = Network(3)
-        a = network.emit("dense", network.x, *network.layer(3, 3))
-        h = network.emit("add", network.emit("tanh", a), network.emit("sigmoid", a))
-        return network, network.emit("dense", h, *network.layer(2, 3))
+def two_readers(units):
+    """Return a network in which two activations read one dense layer's output."""
+    network = Network(units)
+    a = network.emit("dense", network.x, *network.layer(units, units))
+    h = network.emit("add", network.emit("tanh", a), network.emit("sigmoid", a))
+    return network, network.emit("dense", h, *network.layer(2, units))
 
-    ops, _ = check(make)
+
+def test_a_gradient_with_two_readers_is_kept():
+    ops, _ = check(lambda: two_readers(3))
     assert {"tanh_grad", "sigmoid_grad"} <= set(ops)
 
 
@@ -233,13 +235,7 @@ def test_a_wide_layer_used_twice_adds_both_gradients():
 
 
 def test_a_gradient_with_two_readers_is_not_written_over():
-    def make():
-        network = Network(20)
-        a = network.emit("dense", network.x, *network.layer(20, 20))
-        h = network.emit("add", network.emit("tanh", a), network.emit("sigmoid", a))
-        return network, network.emit("dense", h, *network.layer(2, 20))
-
-    ops, _ = check(make, narrow=False)
+    ops, _ = check(lambda: two_readers(20), narrow=False)
     assert ops.count("activation_backward") == 2
 
 
